@@ -1,0 +1,1 @@
+"""A small evaluation of the local models: documents and questions written for it, and the means to measure."""

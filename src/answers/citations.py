@@ -1,0 +1,111 @@
+"""The filter between provider and log: markers become citations, those without a source vanish.
+
+It holds back at most eight characters from a `[` (and the space before it), so that no half marker ever goes out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from answers.quotes import best_quote, claim_before
+from datastores.answer_events import Cited, Delta
+from datastores.records import PassageRecord
+
+HOLD = 8
+"""Length of the longest marker that is recognised, such as `[12, 34]`."""
+_MARKER = re.compile(r"\[\s*\d{1,4}(?:\s*,\s*\d{1,4})*\s*\]")
+_MAYBE_MARKER = re.compile(r"\[[\s\d,]*\Z")
+_NUMBER = re.compile(r"\d+")
+
+
+class CitationFilter:
+    """Feed it the provider's text; it gives the events to append. Passages are cited by their place, from 1."""
+
+    def __init__(self, passages: Sequence[PassageRecord]) -> None:
+        self._passages = passages
+        self._markers: dict[int, int] = {}
+        self._pending = ""
+        self._sent: list[str] = []
+        self.citations: list[Cited] = []
+
+    @property
+    def text(self) -> str:
+        """All text that has gone out: the stored message."""
+        return "".join(self._sent)
+
+    def feed(self, text: str) -> list[Cited | Delta]:
+        """Events for a piece of the provider's text: each citation before the delta that shows its marker."""
+        self._pending += _storable(text)
+        return self._drain(final=False)
+
+    def finish(self) -> list[Cited | Delta]:
+        """Events for what is still held back."""
+        return self._drain(final=True)
+
+    def _drain(self, *, final: bool) -> list[Cited | Delta]:
+        events: list[Cited | Delta] = []
+        out: list[str] = []
+        while self._pending:
+            bracket = self._pending.find("[")
+            if bracket < 0:
+                # A space may stand before a marker that has to vanish together with it.
+                keep = "" if final or not self._pending.endswith(" ") else " "
+                self._take(out, len(self._pending) - len(keep))
+                break
+            self._take(out, bracket - 1 if bracket and self._pending[bracket - 1] == " " else bracket)
+            space = " " if self._pending.startswith(" ") else ""
+            candidate = self._pending[len(space) :]
+            marker = _MARKER.match(candidate)
+            if marker is not None and len(marker[0]) <= HOLD:
+                self._pending = candidate[marker.end() :]
+                self._cite(_NUMBER.findall(marker[0]), space, out, events)
+            elif not final and len(candidate) < HOLD and _MAYBE_MARKER.match(candidate):
+                break
+            else:
+                self._take(out, len(space) + 1)
+        if out:
+            events.append(self._delta(out))
+        return events
+
+    def _take(self, out: list[str], count: int) -> None:
+        if count > 0:
+            out.append(self._pending[:count])
+            self._pending = self._pending[count:]
+
+    def _cite(self, numbers: list[str], space: str, out: list[str], events: list[Cited | Delta]) -> None:
+        known = [int(number) for number in numbers if 1 <= int(number) <= len(self._passages)]
+        for number in known:
+            if number not in self._markers:
+                if out:
+                    # The citation goes between the claim and its marker.
+                    events.append(self._delta(out))
+                    out.clear()
+                events.append(self._citation(number))
+        if known:
+            out.append(space + "".join(f"[{self._markers[number]}]" for number in known))
+
+    def _citation(self, number: int) -> Cited:
+        passage = self._passages[number - 1]
+        marker = self._markers[number] = len(self._markers) + 1
+        cited = Cited(
+            marker=marker,
+            chunk_id=passage.chunk_id,
+            document_id=passage.document_id,
+            document_name=passage.document_name,
+            page=passage.page,
+            quote=best_quote(passage.text, claim_before(self.text)),
+            distance=passage.distance,
+        )
+        self.citations.append(cited)
+        return cited
+
+    def _delta(self, out: list[str]) -> Delta:
+        text = "".join(out)
+        self._sent.append(text)
+        return Delta(text)
+
+
+def _storable(text: str) -> str:
+    """Without NUL, which PostgreSQL refuses, and without lone surrogates, which have no UTF-8."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,190 @@
+"""One attempt at one answer: claim, retrieve, prompt, stream, store. Belongs to no client connection."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from answers.citations import CitationFilter
+from answers.prompt import HISTORY_MESSAGES, build_request
+from answers.retrieval import retrieve
+from answers.writer import AnswerWriter
+from core.errors import ErrorCode, FailureError
+from core.ids import TenantId
+from core.settings import Settings
+from datastores import answers, conversations
+from datastores.answer_events import AnswerStepKind, Body, Completed, Failed, Step
+from datastores.answer_log import AnswerLog, SupersededError
+from datastores.models import AnswerStatus
+from datastores.postgres import Postgres
+from datastores.records import MessageRecord, PassageRecord
+from datastores.transactions import LazyRead
+from providers.base import ChatEvent, ChatFinished, StopReason
+from providers.registry import Providers
+
+MAX_ATTEMPTS = 3
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Services:
+    """What producing needs of the process."""
+
+    settings: Settings
+    postgres: Postgres
+    answer_log: AnswerLog
+    providers: Providers
+
+
+class Attempt:
+    """The state of one attempt, from its claim to its outcome."""
+
+    def __init__(
+        self, services: Services, tenant_id: TenantId, answer_id: UUID, claimed: answers.ClaimedAnswer
+    ) -> None:
+        self._services = services
+        self._tenant_id = tenant_id
+        self._answer_id = answer_id
+        self._claimed = claimed
+        self._writer = AnswerWriter(services.answer_log, services.postgres, tenant_id, answer_id, claimed.epoch)
+        self._filter = CitationFilter(())
+        self._provider = claimed.provider or services.settings.resolved_chat_provider
+        self._model = claimed.model or ""
+        self._finished: ChatFinished | None = None
+        self._started_at = datetime.now(UTC)
+        self._began = time.monotonic()
+        self._first_token_ms: int | None = None
+
+    async def run(self) -> None:
+        """Produce the answer and store how it ended. Raises `SupersededError` when another attempt owns it."""
+        await self._writer.open()
+        failure: Failed | None = None
+        try:
+            if self._claimed.epoch > MAX_ATTEMPTS:
+                raise FailureError(
+                    ErrorCode.INTERRUPTED, "The answer was interrupted too often. Ask again.", retryable=True
+                )
+            await self._stream()
+        except FailureError as error:
+            log.warning("answer failed", answer=self._answer_id.hex, code=error.code.value)
+            failure = Failed(self._answer_id, error.code, error.message, error.retryable)
+        except (SupersededError, asyncio.CancelledError, SQLAlchemyError, OSError):
+            # Not the answer's fault: it stays unfinished, and a sweep has it written again.
+            raise
+        except Exception:
+            log.exception("answer failed", answer=self._answer_id.hex)
+            failure = Failed(
+                self._answer_id, ErrorCode.INTERNAL, "The answer failed on our side. Try again.", retryable=True
+            )
+        await self._store(failure)
+
+    async def _stream(self) -> None:
+        chat = self._services.providers.chat(self._claimed.provider)
+        self._provider, self._model = chat.name, self._claimed.model or chat.default_model
+        await self._writer.emit([Step(AnswerStepKind.RETRIEVING)])
+        passages, history = await self._gather()
+        self._filter = CitationFilter(passages)
+        await self._writer.emit([Step(AnswerStepKind.READING, _reading(passages))])
+        request = build_request(
+            question=self._claimed.question,
+            passages=passages,
+            history=history,
+            instructions=self._claimed.instructions,
+            model=self._model,
+            temperature=self._claimed.temperature,
+        )
+        await self._forward(chat.stream(request))
+        await self._writer.emit(self._filter.finish())
+        self._check_end()
+
+    async def _gather(self) -> tuple[list[PassageRecord], list[MessageRecord]]:
+        claimed = self._claimed
+        embeddings = self._services.providers.embeddings(claimed.embedding_model_id)
+        # The transaction opens after the question is embedded: no connection waits for a model.
+        reads = LazyRead(self._services.postgres, self._tenant_id)
+        try:
+            passages = await retrieve(
+                reads,
+                embeddings,
+                claimed.question,
+                top_k=self._services.settings.retrieval_top_k,
+                assistant_id=claimed.assistant_id,
+            )
+            history = await conversations.history_before(
+                reads, claimed.conversation_id, claimed.question_sequence, HISTORY_MESSAGES
+            )
+        finally:
+            await reads.aclose()
+        return passages, history
+
+    async def _forward(self, stream: AsyncGenerator[ChatEvent, None]) -> None:
+        """Carry the provider's text to the log, piece by piece; `provider_timeout` bounds each wait."""
+        # Closing the stream ends the vendor's call, whatever ended this loop.
+        async with aclosing(stream):
+            while True:
+                try:
+                    async with asyncio.timeout(self._services.settings.provider_timeout):
+                        event = await anext(stream, None)
+                except TimeoutError:
+                    raise FailureError(
+                        ErrorCode.TIMED_OUT, "The model did not answer in time. Try again.", retryable=True
+                    ) from None
+                if event is None or isinstance(event, ChatFinished):
+                    self._finished = event
+                    return
+                if self._first_token_ms is None:
+                    self._first_token_ms = self._elapsed_ms()
+                await self._writer.emit(self._filter.feed(event.text))
+
+    def _check_end(self) -> None:
+        if self._finished is None:
+            raise FailureError(
+                ErrorCode.PROVIDER_BAD_RESPONSE, "The model broke off in the middle of its answer.", retryable=True
+            )
+        if self._finished.stop_reason is StopReason.CONTENT_FILTERED:
+            raise FailureError(
+                ErrorCode.CONTENT_FILTERED, "The model's content filter stopped this answer.", retryable=False
+            )
+        if not self._filter.text.strip():
+            raise FailureError(ErrorCode.PROVIDER_BAD_RESPONSE, "The model gave an empty answer.", retryable=True)
+
+    async def _store(self, failure: Failed | None) -> None:
+        finished = self._finished
+        outcome = answers.Outcome(
+            status=AnswerStatus.FAILED if failure else AnswerStatus.COMPLETED,
+            text=self._filter.text,
+            citations=self._filter.citations,
+            provider=self._provider,
+            model=self._model,
+            finish_reason=finished.stop_reason.value if finished else None,
+            failure=failure,
+            input_tokens=finished.input_tokens if finished else None,
+            output_tokens=finished.output_tokens if finished else None,
+            first_token_ms=self._first_token_ms,
+            total_ms=self._elapsed_ms(),
+        )
+        async with self._services.postgres.write(self._tenant_id) as tx:
+            stored = await answers.finish(tx, self._answer_id, self._claimed.epoch, outcome, self._started_at)
+        if not stored:
+            raise SupersededError
+        terminal: Body = failure or Completed(self._answer_id)
+        await self._writer.emit([terminal])
+
+    def _elapsed_ms(self) -> int:
+        return round((time.monotonic() - self._began) * 1000)
+
+
+def _reading(passages: list[PassageRecord]) -> str:
+    names = list(dict.fromkeys(passage.document_name for passage in passages))
+    if not names:
+        return "No passage is near enough to the question."
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"{len(passages)} passage{'s' if len(passages) > 1 else ''} from {shown}"

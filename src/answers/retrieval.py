@@ -1,0 +1,40 @@
+"""From a question to the passages that an answer may be grounded in."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from datastores.passages import find_passages
+from datastores.records import PassageRecord
+from datastores.transactions import Reads
+from providers.base import EmbeddingProvider
+
+MAX_QUERY_CHARS = 2_000
+"""Embedding models read no more than a few hundred tokens; the rest would only cost time."""
+
+
+async def retrieve(
+    reads: Reads,
+    embeddings: EmbeddingProvider,
+    question: str,
+    *,
+    top_k: int,
+    assistant_id: UUID | None,
+    within_scopes: bool = False,
+) -> list[PassageRecord]:
+    """The best `top_k` passages within the model's distance limit, best first. Raises `ProviderError`.
+
+    `within_scopes` leaves out documents that no assistant of the tenant may read.
+    """
+    query = question[:MAX_QUERY_CHARS]
+    vector = await embeddings.embed_query(query)
+    return await find_passages(
+        reads,
+        question=query,
+        vector=vector,
+        model_id=embeddings.model_id,
+        max_distance=embeddings.max_distance,
+        top_k=top_k,
+        assistant_id=assistant_id,
+        within_scopes=within_scopes,
+    )

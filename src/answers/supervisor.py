@@ -1,0 +1,132 @@
+"""Runs answers in this process and picks up those whose producer died."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+
+from answers.producer import Attempt, Services
+from core.ids import TenantId
+from core.tasks import end_tasks
+from datastores import answers
+from datastores.answer_log import LEASE_MS, SupersededError
+from datastores.postgres import Purpose
+from datastores.redis_client import REDIS_ERRORS
+
+SWEEP_SECONDS = 2.0
+RENEW_SECONDS = LEASE_MS / 3_000
+FINISH_SECONDS = 3.0
+"""How long a closing process waits for its answers to finish by themselves."""
+_SWEEP_BATCH = 1_000
+log = structlog.get_logger(__name__)
+
+
+class AnswerSupervisor:
+    """Owns the tasks that produce answers. One per process; closing it abandons what runs to the next sweep."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._tasks: dict[UUID, asyncio.Task[None]] = {}
+        self._sweeper: asyncio.Task[None] | None = None
+        self._closing = False
+        self._suspects: set[tuple[UUID, int]] = set()
+        """Begun answers, with their epoch, that nobody held in the last sweep."""
+
+    async def start(self) -> None:
+        """Begin to sweep for forgotten answers."""
+        self._sweeper = asyncio.create_task(self._sweep_for_ever(), name="answer-sweep")
+
+    def produce(self, tenant_id: TenantId, answer_id: UUID, seen_epoch: int = 0) -> None:
+        """Produce this answer in a task of its own, if nobody has begun it (or taken it on since `seen_epoch`)."""
+        if answer_id not in self._tasks and not self._closing:
+            task = asyncio.create_task(self._run(tenant_id, answer_id, seen_epoch), name=f"answer-{answer_id.hex}")
+            self._tasks[answer_id] = task
+            task.add_done_callback(lambda _: self._tasks.pop(answer_id, None))
+
+    async def idle(self) -> None:
+        """Wait until this process produces no answer."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks.values()))
+
+    async def aclose(self) -> None:
+        """Stop sweeping, give what runs a moment to finish, then cancel it.
+
+        Leases are dropped, so that another process takes an unfinished answer over at once.
+        """
+        self._closing = True
+        if self._sweeper is not None:
+            await end_tasks([self._sweeper])
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=FINISH_SECONDS)
+        await end_tasks(list(self._tasks.values()))
+
+    async def _run(self, tenant_id: TenantId, answer_id: UUID, seen_epoch: int) -> None:
+        try:
+            async with self._services.postgres.write(tenant_id) as tx:
+                claimed = await answers.claim(tx, answer_id, seen_epoch)
+            if claimed is None:
+                return
+            await self._run_leased(tenant_id, answer_id, claimed)
+            async with self._services.postgres.read(tenant_id) as read:
+                following = await answers.next_pending(read, claimed.conversation_id)
+        except SupersededError:
+            log.info("answer taken over", answer=answer_id.hex)
+        except (SQLAlchemyError, OSError) as error:
+            # The database is away: the answer stays unfinished there, and a sweep picks it up.
+            log.warning("answer interrupted", answer=answer_id.hex, error=type(error).__name__)
+        except Exception:
+            log.exception("answer interrupted", answer=answer_id.hex)
+        else:
+            if following is not None:
+                self.produce(tenant_id, following)
+
+    async def _run_leased(self, tenant_id: TenantId, answer_id: UUID, claimed: answers.ClaimedAnswer) -> None:
+        lease = asyncio.create_task(self._hold_lease(tenant_id, answer_id, claimed.epoch))
+        try:
+            await Attempt(self._services, tenant_id, answer_id, claimed).run()
+        finally:
+            await end_tasks([lease])
+            with suppress(*REDIS_ERRORS):
+                await self._services.answer_log.drop_lease(tenant_id, answer_id, claimed.epoch)
+
+    async def _hold_lease(self, tenant_id: TenantId, answer_id: UUID, epoch: int) -> None:
+        while True:
+            try:
+                await self._services.answer_log.hold_lease(tenant_id, answer_id, epoch)
+            except REDIS_ERRORS as error:
+                log.warning("lease not renewed", answer=answer_id.hex, error=type(error).__name__)
+            await asyncio.sleep(RENEW_SECONDS)
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            try:
+                await self.sweep()
+            except (OperationalError, InterfaceError, *REDIS_ERRORS) as error:
+                log.warning("sweep skipped", error=type(error).__name__)
+            except Exception:
+                log.exception("sweep failed")
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    async def sweep(self) -> int:
+        """Produce every unfinished answer that nobody holds; how many were found.
+
+        An answer younger than a sweep is left alone: whoever stored it is about to produce it. One that has been begun
+        must be without a lease in two sweeps: after Redis lost all leases their holders need a moment to renew them.
+        """
+        async with self._services.postgres.platform(Purpose.SWEEP) as tx:
+            found = await answers.unfinished(tx, timedelta(seconds=SWEEP_SECONDS), _SWEEP_BATCH)
+        candidates = [row for row in found if row[1] not in self._tasks]
+        leased = await self._services.answer_log.leased(
+            [(tenant_id, answer_id) for tenant_id, answer_id, _ in candidates]
+        )
+        unheld = [row for row, held in zip(candidates, leased, strict=True) if not held]
+        forgotten = [row for row in unheld if row[2] == 0 or (row[1], row[2]) in self._suspects]
+        self._suspects = {(answer_id, epoch) for _, answer_id, epoch in unheld}
+        for tenant_id, answer_id, epoch in forgotten:
+            self.produce(tenant_id, answer_id, epoch)
+        return len(forgotten)

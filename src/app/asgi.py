@@ -1,0 +1,83 @@
+"""The ASGI application of an API process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+
+from app.files import original
+from app.graphql import ColloquyGraphQL
+from app.health import healthz, readyz
+from app.services import api_services
+from app.uploads import PREFLIGHT_HEADERS
+from app.web import graphiql_routes
+from core.errors import ProviderError
+from core.logging import configure_logging
+from core.settings import Settings, settings_from_environment
+from providers.registry import Providers
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """The application; its pools and tasks live from start-up to shutdown. Raises `ConfigurationError` at start-up."""
+    settings = settings or settings_from_environment()
+    configure_logging(production=settings.environment == "production")
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
+        async with api_services(settings) as services:
+            app.state.services = services
+            app.state.graphql = ColloquyGraphQL(services)
+            warming = asyncio.create_task(_warm(services.providers))
+            yield
+            warming.cancel()
+            with suppress(asyncio.CancelledError):
+                await warming
+
+    app = Starlette(
+        routes=[
+            Route("/graphql", _Endpoint(), methods=["GET", "POST"]),
+            WebSocketRoute("/graphql", _Endpoint()),
+            Route("/files/{signed}", original, methods=["GET"]),
+            Route("/healthz", healthz, methods=["GET"]),
+            Route("/readyz", readyz, methods=["GET"]),
+            *(graphiql_routes(settings) if settings.graphiql_enabled else ()),
+        ],
+        middleware=_cors(settings),
+        lifespan=lifespan,
+    )
+    app.state.settings = settings
+    return app
+
+
+class _Endpoint:
+    """The GraphQL view, which exists only once the pools do."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["app"].state.graphql(scope, receive, send)
+
+
+async def _warm(providers: Providers) -> None:
+    """Load the local model before the first question needs it; a provider that is not set up is told when asked."""
+    with suppress(ProviderError):
+        await providers.embeddings().embed_query("warm")
+
+
+def _cors(settings: Settings) -> list[Middleware]:
+    if not settings.cors_origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", *PREFLIGHT_HEADERS],
+            max_age=600,
+        )
+    ]

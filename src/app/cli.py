@@ -1,0 +1,97 @@
+"""The command line: `colloquy run | serve | work | migrate | seed | schema | ask`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import typer
+from pydantic import ValidationError
+
+from app.terminal.command import ask_command
+from core.errors import ConfigurationError
+from core.settings import settings_from_environment
+
+app = typer.Typer(
+    help="Colloquy: answers from your documents, streamed over GraphQL.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("ask")(ask_command)
+
+
+@app.command()
+def run() -> None:
+    """Start everything on this machine, embedded servers included, and print where it is."""
+    from app.running.programs import Programs
+    from app.supervisor import run as supervise
+
+    settings = settings_from_environment()
+    # The demo's password is public: no log-in of a production database may have it.
+    programs = Programs(seed=None) if settings.environment == "production" else Programs()
+    raise typer.Exit(supervise(settings, programs))
+
+
+@app.command()
+def serve() -> None:
+    """Serve the API."""
+    from app.server import serve as serve_api
+
+    raise typer.Exit(serve_api(settings_from_environment()))
+
+
+@app.command()
+def work() -> None:
+    """Run background jobs."""
+    from app.worker import run_until_signal
+    from core.logging import configure_logging
+
+    settings = settings_from_environment()
+    configure_logging(production=settings.environment == "production")
+    asyncio.run(run_until_signal(settings))
+
+
+@app.command()
+def migrate(revision: str = typer.Argument("head", help="`head`, or `base` to take everything down.")) -> None:
+    """Bring the database to the newest schema."""
+    from datastores.migrate import migrate as run_migrations
+
+    asyncio.run(run_migrations(settings_from_environment(), revision))
+
+
+@app.command()
+def seed() -> None:
+    """Make the demo tenant, its log-ins and documents."""
+    from app.seed import seed as make_demo
+    from core.logging import configure_logging
+
+    settings = settings_from_environment()
+    configure_logging(production=settings.environment == "production")
+    asyncio.run(make_demo(settings))
+
+
+@app.command()
+def schema() -> None:
+    """Print the GraphQL schema, as `schema.graphql` has it."""
+    from schema.root import print_schema
+
+    print(print_schema(), end="")
+
+
+def main() -> None:
+    """Entry point: what is wrong with the set-up is one line, never a traceback."""
+    try:
+        app()
+    except ConfigurationError as error:
+        print(f"colloquy: {error}", file=sys.stderr)
+        sys.exit(1)
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            print(f"colloquy: {name}: {problem['msg']}.", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

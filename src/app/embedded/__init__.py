@@ -1,0 +1,1 @@
+"""PostgreSQL and Redis from their wheels, run as child processes inside the data folder."""

@@ -1,0 +1,47 @@
+"""Small private files in the data folder: written whole or not at all, readable by their owner alone."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from core.errors import ConfigurationError
+
+
+def make_folder(path: Path) -> Path:
+    """The folder as an absolute path, created with mode 0700 where missing. Raises `ConfigurationError`."""
+    path = path.expanduser().absolute()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"DATA_DIR: cannot create {path} ({error.strerror}). Set DATA_DIR to a folder that you may write."
+        ) from None
+    return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace the file in one step with mode 0600, so that a killed process leaves the old text or the new."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The JSON object in the file; empty when the file is missing or is not one (it is then made anew)."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Keep a JSON object, mode 0600."""
+    write_private(path, json.dumps(record, indent=2) + "\n")

@@ -1,0 +1,36 @@
+"""`/files/{signed}`: originals, by links that expire."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+
+from core.ids import TenantId
+from core.security import InvalidTokenError
+from resolvers.context import Services
+from resolvers.documents import open_link
+
+# A stranger's file must never run as a page of ours.
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cache-Control": "private, no-store",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+async def original(request: Request) -> Response:
+    """The file that a signed link opens: 403 for a bad or expired link, 404 when the original is gone."""
+    services: Services = request.app.state.services
+    try:
+        record = await open_link(services, request.path_params["signed"])
+    except InvalidTokenError as error:
+        return PlainTextResponse(str(error), 403, headers=_HEADERS)
+    if record is None:
+        return PlainTextResponse("The original is no longer there.", 404, headers=_HEADERS)
+    return FileResponse(
+        services.files.path(TenantId(record.tenant_id), record.id),
+        media_type=record.content_type,
+        filename=record.name,
+        headers=_HEADERS,
+    )

@@ -1,0 +1,1 @@
+"""The parts of `make run`: signals, child programs, restarts, readiness, and what the terminal shows."""

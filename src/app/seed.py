@@ -1,0 +1,81 @@
+"""The demo: a tenant with two log-ins and three short documents, made once through the product's own use cases."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import orjson
+
+from app.services import api_services
+from core.ids import NodeKind, TenantId, to_global
+from core.security import hash_password
+from core.settings import Settings
+from datastores import people
+from datastores.models import Role
+from datastores.postgres import Purpose
+from datastores.records import DocumentRecord
+from resolvers.context import Context, Services
+from resolvers.documents import FINAL, Upload, follow_progress, upload_document
+from resolvers.identity import sign_in
+from resolvers.results import DuplicateDocument
+
+ORGANIZATION = "Colloquy Demo"
+PASSWORD = "colloquy-demo"  # noqa: S105 - the demo's password is public by design
+LOGINS = ((Role.BUSINESS, "business@demo.colloquy.example", "Bea"), (Role.USER, "user@demo.colloquy.example", "Uli"))
+DEMO_FOLDER = Path(__file__).resolve().parents[2] / "demo"
+DOCUMENTS = ("colloquy-handbook.pdf", "security-and-tenancy.md", "faq.txt")
+
+
+async def seed(settings: Settings) -> None:
+    """Make what is missing of the demo and wait until its documents are searchable. Runs any number of times."""
+    async with api_services(settings, sweeping=False) as services:
+        await _ensure_people(services)
+        context = Context(services, None, settings.resolved_public_url)
+        try:
+            await sign_in(context, email=LOGINS[0][1], password=PASSWORD)
+            for number, name in enumerate(DOCUMENTS, start=1):
+                await _ensure_document(context, DEMO_FOLDER / name)
+                print(json.dumps({"stage": name, "done": number, "total": len(DOCUMENTS)}), flush=True)
+        finally:
+            await context.aclose()
+    logins = [{"role": role.name, "email": email, "password": PASSWORD} for role, email, _ in LOGINS]
+    partial = settings.data_dir / "demo.json.part"
+    partial.write_bytes(orjson.dumps({"logins": logins}))
+    partial.replace(settings.data_dir / "demo.json")
+
+
+async def _ensure_people(services: Services) -> None:
+    async with services.postgres.platform(Purpose.SIGN_UP) as tx:
+        (_, business, name), (role, user, user_name) = LOGINS
+        found = await people.credentials_of(tx, business)
+        if found is None:
+            hashed = hash_password(PASSWORD)
+            model_id = services.providers.embeddings().model_id
+            owner = await people.add_tenant(
+                tx,
+                organization=ORGANIZATION,
+                embedding_model_id=model_id,
+                name=name,
+                email=business,
+                password_hash=hashed,
+            )
+            assert owner is not None, "nobody else may make the demo's account"
+            tenant_id = TenantId(owner.tenant_id)
+            await people.add_user(tx, tenant_id, name=user_name, email=user, password_hash=hashed, role=role)
+
+
+async def _ensure_document(context: Context, path: Path) -> None:
+    result = await upload_document(context, Upload(path.name, _pieces(path)), name=None, assistant_id=None)
+    document = result.document if isinstance(result, DuplicateDocument) else result
+    if not isinstance(document, DocumentRecord):
+        raise RuntimeError(f"The demo document {path.name} was refused: {result}")
+    async for progress in await follow_progress(context, to_global(NodeKind.DOCUMENT, document.id)):
+        if progress.document.status in FINAL:
+            return
+
+
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
+    yield await asyncio.to_thread(path.read_bytes)

@@ -1,0 +1,83 @@
+"""Everything a process has, made from settings and closed in the opposite order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from answers.producer import Services as ProducerServices
+from answers.supervisor import AnswerSupervisor
+from core.errors import ConfigurationError
+from core.security import TokenSigner
+from core.settings import Settings
+from datastores.answer_log import AnswerLog
+from datastores.files import FileStorage
+from datastores.live import LiveChannels
+from datastores.postgres import Postgres
+from datastores.redis_client import make_redis
+from jobs.queue import JobQueue
+from jobs.services import JobServices
+from providers.registry import Providers
+from resolvers.context import Services
+
+
+@asynccontextmanager
+async def job_services(settings: Settings) -> AsyncGenerator[JobServices, None]:
+    """What a worker has. Raises `ConfigurationError` when it is not set up safely."""
+    async with AsyncExitStack() as stack:
+        postgres = Postgres(settings)
+        stack.push_async_callback(postgres.aclose)
+        await postgres.refuse_unsafe_roles()
+        redis = make_redis(settings)
+        stack.push_async_callback(redis.aclose)
+        providers = Providers(settings)
+        stack.push_async_callback(providers.aclose)
+        yield JobServices(
+            settings=settings,
+            postgres=postgres,
+            redis=redis,
+            files=FileStorage(settings.data_dir / "files"),
+            providers=providers,
+            queue=JobQueue(redis),
+        )
+
+
+@asynccontextmanager
+async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGenerator[Services, None]:
+    """What an API process has. Running answers are cancelled first, the pools they use are closed last.
+
+    A process that is here for a moment must not sweep: it would take answers over and leave them unfinished.
+    """
+    async with AsyncExitStack() as stack:
+        jobs = await stack.enter_async_context(job_services(settings))
+        await jobs.providers.check()
+        answer_log = AnswerLog(jobs.redis, finished_ttl=settings.answer_log_ttl)
+        live = LiveChannels(jobs.redis)
+        await live.start()
+        stack.push_async_callback(live.aclose)
+        supervisor = AnswerSupervisor(ProducerServices(settings, jobs.postgres, answer_log, jobs.providers))
+        if sweeping:
+            await supervisor.start()
+        stack.push_async_callback(supervisor.aclose)
+        yield Services(
+            settings=settings,
+            signer=signer(settings),
+            postgres=jobs.postgres,
+            redis=jobs.redis,
+            answer_log=answer_log,
+            live=live,
+            files=jobs.files,
+            providers=jobs.providers,
+            queue=jobs.queue,
+            supervisor=supervisor,
+        )
+
+
+def signer(settings: Settings) -> TokenSigner:
+    """The process's token signer. Raises `ConfigurationError` without a good SECRET_KEY."""
+    if settings.secret_key is None:
+        raise ConfigurationError("SECRET_KEY: not set. Give at least 32 random characters; `make run` makes its own.")
+    try:
+        return TokenSigner(settings.secret_key.get_secret_value(), access_ttl=settings.access_token_ttl)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None

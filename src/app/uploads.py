@@ -1,0 +1,74 @@
+"""Multipart bodies: files go to disk as they arrive, and no further than one byte past the limit."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from cross_web import FormData, HTTPException, StarletteRequestAdapter
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+
+PREFLIGHT_HEADERS = ("x-colloquy-preflight", "apollo-require-preflight")
+_DISCARD_FACTOR = 4
+"""A body is read to its end, so that the client hears the answer, up to this many times the limit."""
+_OVERHEAD_BYTES = 1024 * 1024
+
+
+class LimitedParser(MultiPartParser):
+    """Keeps at most `max_file_bytes + 1` bytes of each file: enough for the use case to see that it is too large."""
+
+    def __init__(self, request: Request, max_file_bytes: int) -> None:
+        super().__init__(
+            request.headers, _bounded(request, max_file_bytes), max_files=1, max_fields=10, max_part_size=1024 * 1024
+        )
+        self._room = max_file_bytes + 1
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        """Called for each piece of a part."""
+        if self._current_part.file is not None:
+            end = min(end, start + self._room)
+            self._room -= end - start
+        if end > start:
+            super().on_part_data(data, start, end)
+
+
+class UploadRequestAdapter(StarletteRequestAdapter):
+    """Parses a multipart request under the upload limit; its files are closed with `close_files`."""
+
+    async def get_form_data(self) -> FormData:
+        """The form's fields and files. Raises HTTPException for a malformed, oversized or cross-site body."""
+        request = self._request
+        if not any(name in request.headers for name in PREFLIGHT_HEADERS):
+            # A page elsewhere can post a form without asking; it cannot add a header without asking.
+            raise HTTPException(400, f"A multipart request needs the header `{PREFLIGHT_HEADERS[0]}`.")
+        try:
+            form = await LimitedParser(request, request.app.state.settings.upload_max_bytes).parse()
+        except MultiPartException as error:
+            raise HTTPException(400, f"The multipart body is not valid: {error.message}") from None
+        except ClientDisconnect:
+            raise HTTPException(400, "The upload was broken off.") from None
+        request.state.form = form
+        return FormData(files=form, form=form)
+
+
+async def close_files(request: Request) -> None:
+    """Remove the temporary files of a request's form."""
+    form: Any = getattr(request.state, "form", None)
+    if form is not None:
+        for _, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                await value.close()
+
+
+async def _bounded(request: Request, max_file_bytes: int) -> AsyncGenerator[bytes, None]:
+    limit = max_file_bytes * _DISCARD_FACTOR + _OVERHEAD_BYTES
+    if int(request.headers.get("content-length") or 0) > limit:
+        raise HTTPException(413, f"The file is larger than {max_file_bytes} bytes, the most allowed.")
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > limit:
+            raise HTTPException(413, f"The file is larger than {max_file_bytes} bytes, the most allowed.")
+        yield chunk

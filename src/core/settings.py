@@ -1,0 +1,105 @@
+"""Every setting, read once from the environment. `docs/operations.md` lists them for operators."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MEBIBYTE = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """Names are the environment variables' in lower case; an empty variable counts as unset."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    environment: Literal["development", "production"] = "development"
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    public_url: str | None = None
+    """Where clients reach this API, for signed links; by default `http://HOST:PORT`."""
+    data_dir: Path = Path(".data")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    secret_key: SecretStr | None = None
+    """Signs access tokens and file links, at least 32 characters. Required in production."""
+
+    database_url: str | None = None
+    database_platform_url: str | None = None
+    """By default `database_url` with the user name `colloquy_platform`."""
+    database_owner_url: str | None = None
+    database_pool_size: int = Field(10, ge=1)
+    database_pool_overflow: int = Field(20, ge=0)
+    database_prepared_statements: bool = True
+    """Off behind a transaction-mode pooler such as PgBouncer."""
+
+    redis_url: str | None = None
+    redis_cache_url: str | None = None
+    redis_max_connections: int = Field(50, ge=2)
+
+    access_token_ttl: int = Field(900, ge=30)
+    """Seconds an access token is good for."""
+    file_link_ttl: int = Field(600, ge=10)
+    """Seconds a signed link to an original is good for."""
+
+    upload_max_bytes: int = Field(100 * MEBIBYTE, ge=1)
+    document_max_pages: int = Field(5_000, ge=1)
+    parser_timeout: float = Field(120.0, gt=0)
+    """Seconds a document's parser process may run."""
+    parser_memory_bytes: int = Field(1024 * MEBIBYTE, ge=64 * MEBIBYTE)
+    question_max_chars: int = Field(10_000, ge=1)
+
+    chat_provider: Literal["local", "gemini"] | None = None
+    """By default `gemini` where GEMINI_API_KEY is set, else `local`."""
+    embedding_provider: Literal["local", "gemini"] = "local"
+    """For new tenants; a tenant keeps the vector space that its documents are in."""
+    gemini_api_key: SecretStr | None = None
+    gemini_chat_model: str = "gemini-2.5-flash"
+    gemini_embedding_model: str = "gemini-embedding-001"
+    gemini_endpoint: str | None = None
+    """host:port instead of the vendor's, for a gateway or a test server."""
+    gemini_root_certificates: Path | None = None
+    """PEM file with the authorities to trust there instead of the public ones, for a gateway with its own."""
+    provider_timeout: float = Field(30.0, gt=0)
+    """Seconds to the first token, and between tokens."""
+    local_token_interval_ms: float = Field(8.0, ge=0)
+    """Pace of the local answerer's words, so that a person sees them arrive; 0 sends them at once."""
+
+    retrieval_top_k: int = Field(5, ge=1, le=20)
+
+    answer_log_ttl: int = Field(60, ge=1)
+    """Seconds that a finished answer's log stays in Redis."""
+
+    introspection: bool | None = None
+    graphiql: bool | None = None
+    """Both by default on in development and off in production."""
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @property
+    def resolved_chat_provider(self) -> Literal["local", "gemini"]:
+        return self.chat_provider or ("gemini" if self.gemini_api_key else "local")
+
+    @property
+    def resolved_public_url(self) -> str:
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def introspection_enabled(self) -> bool:
+        return self.environment == "development" if self.introspection is None else self.introspection
+
+    @property
+    def graphiql_enabled(self) -> bool:
+        return self.environment == "development" if self.graphiql is None else self.graphiql
+
+
+@lru_cache(maxsize=1)
+def settings_from_environment() -> Settings:
+    """The process's settings. Raises pydantic's ValidationError, which names the variable."""
+    return Settings()

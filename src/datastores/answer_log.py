@@ -1,0 +1,161 @@
+"""The log of an answer in Redis: append and publish in one round trip, refused to everyone but its owner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+from redis.asyncio import Redis
+
+from core.ids import TenantId
+from datastores import redis_keys
+from datastores.answer_events import TERMINAL, Body, LogEvent, decode_event, encode_event
+
+LEASE_MS = 6_000
+RUNNING_LOG_TTL = 3_600
+"""Seconds an unfinished log stays after its last event: a producer that dies leaves no garbage for ever."""
+
+# KEYS: log, meta, channel. ARGV: epoch, generation, sequence of the first event, ttl, event…
+# Answers: 1 appended, -1 the epoch is old, -2 the log is lost or its tail is not ours.
+_APPEND = """
+local owner = redis.call('HMGET', KEYS[2], 'epoch', 'generation')
+if owner[1] and tonumber(owner[1]) > tonumber(ARGV[1]) then return -1 end
+if owner[2] ~= ARGV[2] or redis.call('LLEN', KEYS[1]) ~= tonumber(ARGV[3]) - 1 then return -2 end
+for i = 5, #ARGV do
+  redis.call('RPUSH', KEYS[1], ARGV[i])
+  redis.call('PUBLISH', KEYS[3], ARGV[i])
+end
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+redis.call('EXPIRE', KEYS[2], ARGV[4])
+return 1
+"""
+
+# The same arguments; the events become the whole log of a new generation.
+_BEGIN = """
+local epoch = redis.call('HGET', KEYS[2], 'epoch')
+if epoch and tonumber(epoch) > tonumber(ARGV[1]) then return -1 end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[2], 'epoch', ARGV[1], 'generation', ARGV[2])
+for i = 5, #ARGV do
+  redis.call('RPUSH', KEYS[1], ARGV[i])
+  redis.call('PUBLISH', KEYS[3], ARGV[i])
+end
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+redis.call('EXPIRE', KEYS[2], ARGV[4])
+return 1
+"""
+
+
+# KEYS: lease. ARGV: epoch, milliseconds. An old epoch neither takes nor drops a newer one's lease.
+_HOLD = """
+local holder = redis.call('GET', KEYS[1])
+if holder and tonumber(holder) > tonumber(ARGV[1]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+_DROP = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+
+class SupersededError(Exception):
+    """Another attempt owns the answer: stop writing."""
+
+
+class LogLostError(Exception):
+    """The log is gone or not what this producer wrote: begin a new generation, if the answer is still ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSlice:
+    """What the log holds after a place: its generation and the events, in order."""
+
+    generation: str
+    events: list[LogEvent]
+    restarts: bool
+    """Whether the place that was asked for is not one of this log: then the events are all of it."""
+
+
+class AnswerLog:
+    """Reads and writes logs. One per process."""
+
+    def __init__(self, redis: Redis, *, finished_ttl: int) -> None:
+        self._redis = redis
+        self._finished_ttl = finished_ttl
+        self._append = redis.register_script(_APPEND)
+        self._begin = redis.register_script(_BEGIN)
+        self._hold = redis.register_script(_HOLD)
+        self._drop = redis.register_script(_DROP)
+
+    async def begin(self, tenant_id: TenantId, answer_id: UUID, epoch: int, events: list[Body]) -> str:
+        """Start a new generation with these events as 1, 2, 3 … and return its name. Raises `SupersededError`."""
+        generation = uuid4().hex[:12]
+        await self._run(self._begin, tenant_id, answer_id, epoch, generation, 1, events)
+        return generation
+
+    async def append(
+        self, tenant_id: TenantId, answer_id: UUID, epoch: int, generation: str, sequence: int, events: list[Body]
+    ) -> None:
+        """Add events as `sequence`, `sequence + 1` … and publish them: one round trip.
+
+        Raises `SupersededError` for an old epoch and `LogLostError` when the log's tail is not `sequence - 1`.
+        """
+        await self._run(self._append, tenant_id, answer_id, epoch, generation, sequence, events)
+
+    async def read(self, tenant_id: TenantId, answer_id: UUID, generation: str | None, after: int) -> LogSlice | None:
+        """Events after number `after` of that generation; all of them when the log has no such place; None: no log."""
+        log, meta = redis_keys.answer_log(tenant_id, answer_id), redis_keys.answer_meta(tenant_id, answer_id)
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hget(meta, "generation")
+            pipe.llen(log)
+            pipe.lrange(log, 0 if generation is None else after, -1)
+            current, length, raw = await pipe.execute()
+        if current is None:
+            return None
+        name = cast("bytes", current).decode()
+        if generation is not None and (name != generation or after > length):
+            whole = await self.read(tenant_id, answer_id, None, 0)
+            return whole and LogSlice(whole.generation, whole.events, restarts=True)
+        return LogSlice(name, [decode_event(data) for data in raw], restarts=False)
+
+    async def hold_lease(self, tenant_id: TenantId, answer_id: UUID, epoch: int) -> None:
+        """Say that the producer of this epoch is alive, for `LEASE_MS`."""
+        await self._hold(keys=[redis_keys.answer_lease(tenant_id, answer_id)], args=[epoch, LEASE_MS])
+
+    async def drop_lease(self, tenant_id: TenantId, answer_id: UUID, epoch: int) -> None:
+        """Say that this epoch produces the answer no longer; a newer epoch's lease stays."""
+        await self._drop(keys=[redis_keys.answer_lease(tenant_id, answer_id)], args=[epoch])
+
+    async def leased(self, answers: list[tuple[TenantId, UUID]]) -> list[bool]:
+        """For each answer, whether a producer holds its lease: one round trip."""
+        if not answers:
+            return []
+        values = await self._redis.mget([redis_keys.answer_lease(*answer) for answer in answers])
+        return [value is not None for value in values]
+
+    async def _run(
+        self,
+        script: Any,
+        tenant_id: TenantId,
+        answer_id: UUID,
+        epoch: int,
+        generation: str,
+        sequence: int,
+        events: list[Body],
+    ) -> None:
+        ttl = self._finished_ttl if events and isinstance(events[-1], TERMINAL) else RUNNING_LOG_TTL
+        encoded = [encode_event(generation, sequence + offset, body) for offset, body in enumerate(events)]
+        outcome = await script(
+            keys=[
+                redis_keys.answer_log(tenant_id, answer_id),
+                redis_keys.answer_meta(tenant_id, answer_id),
+                redis_keys.answer_live(tenant_id, answer_id),
+            ],
+            args=[epoch, generation, sequence, ttl, *encoded],
+        )
+        if outcome == -1:
+            raise SupersededError
+        if outcome == -2:
+            raise LogLostError

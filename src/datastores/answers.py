@@ -1,0 +1,290 @@
+"""Answers: who may produce one, how it ends, and what it cites."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from core.ids import TenantId
+from datastores.answer_events import Cited, Failed
+from datastores.conversations import take_sequence
+from datastores.knowledge import existing_chunks
+from datastores.models import (
+    Answer,
+    AnswerAttempt,
+    AnswerStatus,
+    Assistant,
+    Citation,
+    Conversation,
+    Message,
+    MessageRole,
+    Tenant,
+)
+from datastores.records import AnswerRecord, select_record, table
+from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
+
+_answers, _messages, _conversations = table(Answer), table(Message), table(Conversation)
+_assistants, _tenants, _attempts = table(Assistant), table(Tenant), table(AnswerAttempt)
+UNFINISHED = (AnswerStatus.PENDING, AnswerStatus.STREAMING)
+
+
+@dataclass(slots=True)
+class ClaimedAnswer:
+    """All that the producer of an answer has to know."""
+
+    epoch: int
+    conversation_id: UUID
+    question: str
+    question_sequence: int
+    assistant_id: UUID
+    instructions: str
+    provider: str | None
+    model: str | None
+    temperature: float
+    embedding_model_id: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How an attempt ended. `text` is what was said, also when it failed in the middle."""
+
+    status: AnswerStatus
+    text: str
+    citations: list[Cited]
+    provider: str
+    model: str
+    finish_reason: str | None
+    failure: Failed | None
+    input_tokens: int | None
+    output_tokens: int | None
+    first_token_ms: int | None
+    total_ms: int
+
+
+async def own_answers(reads: Reads, owner_id: UUID, ids: Sequence[UUID]) -> list[AnswerRecord]:
+    """Those of the answers that stand in conversations of this person's, in no order."""
+    statement = (
+        select_record(AnswerRecord)
+        .join(
+            _conversations,
+            (_conversations.c.tenant_id == _answers.c.tenant_id) & (_conversations.c.id == _answers.c.conversation_id),
+        )
+        .where(
+            _answers.c.tenant_id == reads.tenant_id,
+            _answers.c.id.in_(ids),
+            _conversations.c.owner_id == owner_id,
+        )
+    )
+    return await reads.records(AnswerRecord, statement)
+
+
+async def answer_by_id(reads: Reads, answer_id: UUID) -> AnswerRecord | None:
+    """The answer, for whoever has been let through to it before."""
+    statement = select_record(AnswerRecord).where(_answers.c.tenant_id == reads.tenant_id, _answers.c.id == answer_id)
+    return await reads.first(AnswerRecord, statement)
+
+
+async def message_of(reads: Reads, answer_id: UUID) -> str | None:
+    """The stored text of a finished answer, if it has any."""
+    statement = sa.select(_messages.c.text).where(
+        _messages.c.tenant_id == reads.tenant_id, _messages.c.answer_id == answer_id
+    )
+    text: str | None = await reads.scalar(statement)
+    return text
+
+
+_earlier = _answers.alias("earlier")
+# `SELECT id`, not `*`: the platform role may read named columns only.
+_blocked = (
+    sa.select(_earlier.c.id)
+    .where(
+        _earlier.c.tenant_id == _answers.c.tenant_id,
+        _earlier.c.conversation_id == _answers.c.conversation_id,
+        _earlier.c.id < _answers.c.id,
+        _earlier.c.status.in_(UNFINISHED),
+    )
+    .correlate(_answers)
+    .exists()
+)
+
+
+async def claim(tx: WriteTransaction, answer_id: UUID, seen_epoch: int) -> ClaimedAnswer | None:
+    """Take the answer over as the epoch after `seen_epoch` (0: nobody has begun).
+
+    None when it has finished, while an earlier answer of the same conversation has not, or when somebody else took
+    it since its epoch was seen: of two claimants at once, one wins.
+    """
+    statement = (
+        sa.update(_answers)
+        .where(
+            _answers.c.tenant_id == tx.tenant_id,
+            _answers.c.id == answer_id,
+            _answers.c.status.in_(UNFINISHED),
+            _answers.c.epoch == seen_epoch,
+            ~_blocked,
+        )
+        .values(epoch=_answers.c.epoch + 1, status=AnswerStatus.STREAMING)
+        .returning(_answers.c.epoch)
+    )
+    epoch = await tx.scalar(statement)
+    if epoch is None:
+        return None
+    details = (
+        sa.select(
+            sa.literal(epoch),
+            _answers.c.conversation_id,
+            _messages.c.text,
+            _messages.c.sequence,
+            _assistants.c.id,
+            _assistants.c.instructions,
+            _assistants.c.provider,
+            _assistants.c.model,
+            _assistants.c.temperature,
+            _tenants.c.embedding_model_id,
+        )
+        .select_from(_answers)
+        .join(_messages, (_messages.c.tenant_id == _answers.c.tenant_id) & (_messages.c.id == _answers.c.question_id))
+        .join(
+            _conversations,
+            (_conversations.c.tenant_id == _answers.c.tenant_id) & (_conversations.c.id == _answers.c.conversation_id),
+        )
+        .join(
+            _assistants,
+            (_assistants.c.tenant_id == _answers.c.tenant_id) & (_assistants.c.id == _conversations.c.assistant_id),
+        )
+        .join(_tenants, _tenants.c.id == _answers.c.tenant_id)
+        .where(_answers.c.tenant_id == tx.tenant_id, _answers.c.id == answer_id)
+    )
+    return await tx.first(ClaimedAnswer, details)
+
+
+async def owns(reads: Reads, answer_id: UUID, epoch: int) -> bool:
+    """Whether the answer is still unfinished and of this epoch."""
+    statement = sa.select(_answers.c.id).where(
+        _answers.c.tenant_id == reads.tenant_id,
+        _answers.c.id == answer_id,
+        _answers.c.epoch == epoch,
+        _answers.c.status == AnswerStatus.STREAMING,
+    )
+    return await reads.scalar(statement) is not None
+
+
+async def finish(tx: WriteTransaction, answer_id: UUID, epoch: int, outcome: Outcome, started_at: datetime) -> bool:
+    """End the answer, store its message and citations; False (and nothing stored) when the epoch is not the owner."""
+    now = datetime.now(UTC)
+    failure = outcome.failure
+    values: dict[str, Any] = {
+        "status": outcome.status,
+        "provider": outcome.provider,
+        "model": outcome.model,
+        "failure_code": failure and failure.code,
+        "failure_message": failure and failure.message,
+        "failure_retryable": failure and failure.retryable,
+        "input_tokens": outcome.input_tokens,
+        "output_tokens": outcome.output_tokens,
+        "first_token_ms": outcome.first_token_ms,
+        "total_ms": outcome.total_ms,
+        "finished_at": now,
+    }
+    statement = (
+        sa.update(_answers)
+        .where(
+            _answers.c.tenant_id == tx.tenant_id,
+            _answers.c.id == answer_id,
+            _answers.c.epoch == epoch,
+            _answers.c.status == AnswerStatus.STREAMING,
+        )
+        .values(values)
+        .returning(_answers.c.conversation_id)
+    )
+    conversation_id = await tx.scalar(statement)
+    if conversation_id is None:
+        return False
+    tx.session.add(_attempt(tx.tenant_id, answer_id, epoch, outcome, started_at, now))
+    if outcome.text:
+        sequence = await take_sequence(tx, conversation_id)
+        tx.session.add(
+            Message(
+                tenant_id=tx.tenant_id,
+                conversation_id=conversation_id,
+                sequence=sequence,
+                role=MessageRole.ASSISTANT,
+                text=outcome.text,
+                answer_id=answer_id,
+            )
+        )
+    await _store_citations(tx, answer_id, outcome.citations)
+    return True
+
+
+def _attempt(
+    tenant_id: TenantId, answer_id: UUID, epoch: int, outcome: Outcome, started_at: datetime, now: datetime
+) -> AnswerAttempt:
+    return AnswerAttempt(
+        tenant_id=tenant_id,
+        answer_id=answer_id,
+        epoch=epoch,
+        provider=outcome.provider,
+        model=outcome.model,
+        finish_reason=outcome.finish_reason,
+        failure_code=outcome.failure.code if outcome.failure else None,
+        input_tokens=outcome.input_tokens,
+        output_tokens=outcome.output_tokens,
+        first_token_ms=outcome.first_token_ms,
+        total_ms=outcome.total_ms,
+        started_at=started_at,
+        finished_at=now,
+    )
+
+
+async def _store_citations(tx: WriteTransaction, answer_id: UUID, citations: list[Cited]) -> None:
+    """Store citations; one whose document was deleted while the answer ran keeps its quote and loses its link."""
+    alive = await existing_chunks(tx, [cited.chunk_id for cited in citations if cited.chunk_id])
+    for cited in citations:
+        kept = cited.chunk_id in alive
+        tx.session.add(
+            Citation(
+                tenant_id=tx.tenant_id,
+                answer_id=answer_id,
+                marker=cited.marker,
+                chunk_id=cited.chunk_id if kept else None,
+                document_id=cited.document_id if kept else None,
+                document_name=cited.document_name,
+                page=cited.page,
+                quote=cited.quote,
+                distance=cited.distance,
+            )
+        )
+
+
+async def unfinished(tx: PlatformTransaction, older_than: timedelta, limit: int) -> list[tuple[TenantId, UUID, int]]:
+    """Tenant, id and epoch of answers that have not ended and wait for no other, the oldest first, of every tenant."""
+    statement = (
+        sa.select(_answers.c.tenant_id, _answers.c.id, _answers.c.epoch)
+        .where(_answers.c.status.in_(UNFINISHED), _answers.c.created_at < sa.func.now() - older_than, ~_blocked)
+        .order_by(_answers.c.created_at)
+        .limit(limit)
+    )
+    return [(TenantId(row[0]), row[1], row[2]) for row in await tx.rows(statement)]
+
+
+async def next_pending(reads: Reads, conversation_id: UUID) -> UUID | None:
+    """The conversation's oldest answer that has not ended, if nobody has begun it."""
+    statement = (
+        sa.select(_answers.c.id, _answers.c.epoch)
+        .where(
+            _answers.c.tenant_id == reads.tenant_id,
+            _answers.c.conversation_id == conversation_id,
+            _answers.c.status.in_(UNFINISHED),
+        )
+        .order_by(_answers.c.id)
+        .limit(1)
+    )
+    rows = await reads.rows(statement)
+    found: UUID | None = rows[0][0] if rows and rows[0][1] == 0 else None
+    return found

@@ -1,0 +1,161 @@
+"""Conversations and their messages. Numbers are taken in the message's own transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from datastores.models import Answer, AnswerStatus, Conversation, Message, MessageRole
+from datastores.pages import Page, PageRequest, keyset_page
+from datastores.records import ConversationRecord, MessageRecord, select_record, table
+from datastores.transactions import Reads, WriteTransaction
+
+_conversations, _messages, _answers = table(Conversation), table(Message), table(Answer)
+
+
+async def conversations_of(
+    reads: Reads, owner_id: UUID, title: str | None, request: PageRequest
+) -> Page[ConversationRecord]:
+    """A person's conversations, newest activity first; `title` keeps those whose title contains it, in any case."""
+    statement = select_record(ConversationRecord).where(
+        _conversations.c.tenant_id == reads.tenant_id, _conversations.c.owner_id == owner_id
+    )
+    if title:
+        statement = statement.where(_conversations.c.title.icontains(title, autoescape=True))
+    keys = [_conversations.c.last_message_at, _conversations.c.id]
+    return await keyset_page(reads, ConversationRecord, statement, keys, request, descending=True)
+
+
+async def own_conversations(reads: Reads, owner_id: UUID, ids: Sequence[UUID]) -> list[ConversationRecord]:
+    """Those of the conversations that are this person's, in no order."""
+    statement = select_record(ConversationRecord).where(
+        _conversations.c.tenant_id == reads.tenant_id,
+        _conversations.c.id.in_(ids),
+        _conversations.c.owner_id == owner_id,
+    )
+    return await reads.records(ConversationRecord, statement)
+
+
+async def own_messages(reads: Reads, owner_id: UUID, ids: Sequence[UUID]) -> list[MessageRecord]:
+    """Those of the messages that stand in conversations of this person's, in no order."""
+    statement = (
+        select_record(MessageRecord)
+        .join(
+            _conversations,
+            (_conversations.c.tenant_id == _messages.c.tenant_id)
+            & (_conversations.c.id == _messages.c.conversation_id),
+        )
+        .where(
+            _messages.c.tenant_id == reads.tenant_id,
+            _messages.c.id.in_(ids),
+            _conversations.c.owner_id == owner_id,
+        )
+    )
+    return await reads.records(MessageRecord, statement)
+
+
+@dataclass(slots=True)
+class StoredQuestion:
+    """A question and the answer that was made for it."""
+
+    message_id: UUID
+    answer_id: UUID
+    conversation_id: UUID
+    text: str
+
+
+async def question_by_key(reads: Reads, author_id: UUID, idempotency_key: str) -> StoredQuestion | None:
+    """The question that this person sent with this key, if any."""
+    statement = (
+        sa.select(_messages.c.id, _answers.c.id, _messages.c.conversation_id, _messages.c.text)
+        .join(
+            _answers,
+            (_answers.c.tenant_id == _messages.c.tenant_id) & (_answers.c.question_id == _messages.c.id),
+        )
+        .where(
+            _messages.c.tenant_id == reads.tenant_id,
+            _messages.c.author_id == author_id,
+            _messages.c.idempotency_key == idempotency_key,
+        )
+        .order_by(_answers.c.id)
+        .limit(1)
+    )
+    return await reads.first(StoredQuestion, statement)
+
+
+async def take_sequence(tx: WriteTransaction, conversation_id: UUID, title: str | None = None) -> int:
+    """The next message's number. Holds the conversation's row, so that messages are stored in their order."""
+    values: dict[str, Any] = {
+        "last_sequence": _conversations.c.last_sequence + 1,
+        "last_message_at": sa.func.clock_timestamp(),
+    }
+    if title is not None:
+        values["title"] = sa.case((_conversations.c.title == "", title), else_=_conversations.c.title)
+    statement = (
+        sa.update(_conversations)
+        .where(_conversations.c.tenant_id == tx.tenant_id, _conversations.c.id == conversation_id)
+        .values(values)
+        .returning(_conversations.c.last_sequence)
+    )
+    return int(await tx.scalar(statement))
+
+
+async def add_question(
+    tx: WriteTransaction,
+    *,
+    conversation_id: UUID,
+    author_id: UUID,
+    text: str,
+    title: str,
+    idempotency_key: str | None,
+) -> StoredQuestion:
+    """Store a question with its PENDING answer. `title` names a conversation that has no title yet.
+
+    Raises IntegrityError when the person has used the key before.
+    """
+    sequence = await take_sequence(tx, conversation_id, title)
+    message = Message(
+        tenant_id=tx.tenant_id,
+        conversation_id=conversation_id,
+        sequence=sequence,
+        role=MessageRole.USER,
+        text=text,
+        author_id=author_id,
+        idempotency_key=idempotency_key,
+    )
+    tx.session.add(message)
+    await tx.session.flush()
+    answer = Answer(
+        tenant_id=tx.tenant_id,
+        conversation_id=conversation_id,
+        question_id=message.id,
+        status=AnswerStatus.PENDING,
+    )
+    tx.session.add(answer)
+    await tx.session.flush()
+    return StoredQuestion(message.id, answer.id, conversation_id, text)
+
+
+async def history_before(reads: Reads, conversation_id: UUID, sequence: int, limit: int) -> list[MessageRecord]:
+    """The last `limit` messages before number `sequence`, oldest first; of a question's answers only the selected."""
+    selected = sa.or_(_messages.c.answer_id.is_(None), _answers.c.selected)
+    statement = (
+        select_record(MessageRecord)
+        .outerjoin(
+            _answers,
+            (_answers.c.tenant_id == _messages.c.tenant_id) & (_answers.c.id == _messages.c.answer_id),
+        )
+        .where(
+            _messages.c.tenant_id == reads.tenant_id,
+            _messages.c.conversation_id == conversation_id,
+            _messages.c.sequence < sequence,
+            selected,
+        )
+        .order_by(_messages.c.sequence.desc())
+        .limit(limit)
+    )
+    return list(reversed(await reads.records(MessageRecord, statement)))

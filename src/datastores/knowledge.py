@@ -1,0 +1,98 @@
+"""Documents as people see them: who may read which, and lookups of their pages and chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from datastores.models import (
+    Assistant,
+    AssistantDocument,
+    Chunk,
+    Document,
+    DocumentScope,
+    DocumentStatus,
+    Role,
+)
+from datastores.pages import Page, PageRequest, keyset_page
+from datastores.records import ChunkRecord, DocumentRecord, UserRecord, select_record, table
+from datastores.transactions import Reads, WriteTransaction
+
+_documents, _chunks = table(Document), table(Chunk)
+_assistants, _assigned = table(Assistant), table(AssistantDocument)
+_ENDED = (DocumentStatus.FAILED, DocumentStatus.CANCELLED)
+
+
+def readable_by(person: UserRecord) -> sa.ColumnElement[bool]:
+    """Which documents a person may read: a USER those in the scope of an assistant of the tenant, others all."""
+    if person.role is not Role.USER:
+        return sa.true()
+    unlimited = sa.exists().where(
+        _assistants.c.tenant_id == _documents.c.tenant_id, _assistants.c.document_scope == DocumentScope.ALL
+    )
+    assigned = sa.exists().where(
+        _assigned.c.tenant_id == _documents.c.tenant_id, _assigned.c.document_id == _documents.c.id
+    )
+    return sa.or_(unlimited, assigned)
+
+
+async def documents(
+    reads: Reads, person: UserRecord, statuses: Sequence[DocumentStatus] | None, request: PageRequest
+) -> Page[DocumentRecord]:
+    """The documents that a person may read, newest first."""
+    statement = select_record(DocumentRecord).where(_documents.c.tenant_id == reads.tenant_id, readable_by(person))
+    if statuses is not None:
+        statement = statement.where(_documents.c.status.in_(statuses))
+    keys = [_documents.c.created_at, _documents.c.id]
+    return await keyset_page(reads, DocumentRecord, statement, keys, request, descending=True)
+
+
+async def readable_documents(reads: Reads, person: UserRecord, ids: Sequence[UUID]) -> list[DocumentRecord]:
+    """Those of the documents that exist and that the person may read, in no order."""
+    statement = select_record(DocumentRecord).where(
+        _documents.c.tenant_id == reads.tenant_id, _documents.c.id.in_(ids), readable_by(person)
+    )
+    return await reads.records(DocumentRecord, statement)
+
+
+async def readable_chunks(reads: Reads, person: UserRecord, ids: Sequence[UUID]) -> list[ChunkRecord]:
+    """Those of the chunks that exist and whose document the person may read, in no order."""
+    statement = (
+        select_record(ChunkRecord)
+        .join(_documents, (_documents.c.tenant_id == _chunks.c.tenant_id) & (_documents.c.id == _chunks.c.document_id))
+        .where(_chunks.c.tenant_id == reads.tenant_id, _chunks.c.id.in_(ids), readable_by(person))
+    )
+    return await reads.records(ChunkRecord, statement)
+
+
+async def document_by_id(reads: Reads, document_id: UUID) -> DocumentRecord | None:
+    """The document, for whoever has been let through to it before."""
+    statement = select_record(DocumentRecord).where(
+        _documents.c.tenant_id == reads.tenant_id, _documents.c.id == document_id
+    )
+    return await reads.first(DocumentRecord, statement)
+
+
+async def live_copy(reads: Reads, sha256: str) -> DocumentRecord | None:
+    """The document with the same bytes that has not failed, if any."""
+    statement = select_record(DocumentRecord).where(
+        _documents.c.tenant_id == reads.tenant_id,
+        _documents.c.sha256 == sha256,
+        _documents.c.status.not_in(_ENDED),
+    )
+    return await reads.first(DocumentRecord, statement)
+
+
+async def existing_chunks(reads: Reads, ids: Sequence[UUID]) -> set[UUID]:
+    """Those of the chunk ids that are stored; in a write transaction they stay until it ends."""
+    if not ids:
+        return set()
+    statement: sa.Select[Any] = sa.select(_chunks.c.id).where(
+        _chunks.c.tenant_id == reads.tenant_id, _chunks.c.id.in_(ids)
+    )
+    if isinstance(reads, WriteTransaction):
+        statement = statement.with_for_update(key_share=True)
+    return {row[0] for row in await reads.rows(statement)}

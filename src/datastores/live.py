@@ -1,0 +1,171 @@
+"""The live channels: one Redis connection per process listens for all its followers.
+
+A `LiveFeed` is what one follower holds. It keeps at most `FEED_LIMIT` messages: whoever falls behind further, or
+was listening while the connection broke, is told that it has a gap and reads the log again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+
+from core.tasks import end_tasks
+from datastores.redis_client import REDIS_ERRORS
+
+FEED_LIMIT = 512
+CONFIRM_SECONDS = 2.0
+PING_SECONDS = 1.0
+UNANSWERED_PINGS = 3
+_RECONNECT_SECONDS = 0.2
+_IDLE_CHANNEL = "colloquy:idle"
+log = structlog.get_logger(__name__)
+
+
+class LiveFeed:
+    """The messages of one channel for one follower."""
+
+    __slots__ = ("_gap", "_messages", "_wakeup")
+
+    def __init__(self) -> None:
+        self._messages: deque[bytes] = deque()
+        self._wakeup = asyncio.Event()
+        self._gap = False
+
+    def push(self, data: bytes) -> None:
+        """Called by the listener; never waits."""
+        if len(self._messages) >= FEED_LIMIT:
+            self.mark_gap()
+        else:
+            self._messages.append(data)
+            self._wakeup.set()
+
+    def mark_gap(self) -> None:
+        """Something may have been missed: what is queued is worth nothing without it."""
+        self._messages.clear()
+        self._gap = True
+        self._wakeup.set()
+
+    async def take(self, wait: float) -> list[bytes] | None:
+        """Everything that waits, after waiting up to `wait` seconds for something; None: there is a gap."""
+        if not self._messages and not self._gap:
+            # Not wait_for: on Python 3.11 it can swallow a cancellation that comes together with the wake-up.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._wakeup.wait()
+        self._wakeup.clear()
+        if self._gap:
+            self._gap = False
+            self._messages.clear()
+            return None
+        messages = list(self._messages)
+        self._messages.clear()
+        return messages
+
+
+class LiveChannels:
+    """The process's one listening connection and who follows what."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._feeds: dict[str, set[LiveFeed]] = {}
+        self._confirmed: dict[str, asyncio.Future[None]] = {}
+        self._pubsub: PubSub | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._connections = 0
+
+    async def start(self) -> None:
+        """Begin to listen; the connection is made, and made again, in the background."""
+        self._task = asyncio.create_task(self._listen(), name="live-channels")
+
+    async def aclose(self) -> None:
+        """Stop listening. Followers see a gap, then silence."""
+        if self._task is not None:
+            await end_tasks([self._task])
+            self._task = None
+
+    @asynccontextmanager
+    async def follow(self, channel: str) -> AsyncGenerator[LiveFeed, None]:
+        """A feed that misses nothing published from now on, as long as no gap is reported.
+
+        Waits up to two seconds for Redis to confirm; if it does not, the feed starts with a gap.
+        """
+        feed = LiveFeed()
+        feeds = self._feeds.setdefault(channel, set())
+        feeds.add(feed)
+        try:
+            try:
+                async with asyncio.timeout(CONFIRM_SECONDS):
+                    await asyncio.shield(await self._subscribe(channel))
+            except (TimeoutError, *REDIS_ERRORS):
+                feed.mark_gap()
+            yield feed
+        finally:
+            feeds.discard(feed)
+            if not feeds and self._feeds.get(channel) is feeds:
+                del self._feeds[channel]
+                self._confirmed.pop(channel, None)
+                if self._pubsub is not None:
+                    with suppress(*REDIS_ERRORS):
+                        await self._pubsub.unsubscribe(channel)
+
+    async def _subscribe(self, channel: str) -> asyncio.Future[None]:
+        confirmed = self._confirmed.get(channel)
+        if confirmed is None:
+            confirmed = self._confirmed[channel] = asyncio.get_running_loop().create_future()
+            if self._pubsub is not None:
+                await self._pubsub.subscribe(channel)
+        return confirmed
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self._listen_once()
+            except REDIS_ERRORS as error:
+                log.warning("live channels lost", error=type(error).__name__)
+            finally:
+                self._pubsub = None
+                for channel, feeds in self._feeds.items():
+                    # Nobody may trust a confirmation that the lost connection gave.
+                    if self._confirmed[channel].done():
+                        self._confirmed[channel] = asyncio.get_running_loop().create_future()
+                    for feed in feeds:
+                        feed.mark_gap()
+            await asyncio.sleep(_RECONNECT_SECONDS)
+
+    async def _listen_once(self) -> None:
+        async with self._redis.pubsub() as pubsub:
+            # A connection that listens to nothing may not be read from: hold one channel that nobody uses.
+            await pubsub.subscribe(_IDLE_CHANNEL, *self._feeds)
+            self._pubsub = pubsub
+            self._connections += 1
+            loop = asyncio.get_running_loop()
+            pinged, unanswered = loop.time(), 0
+            while True:
+                message = await pubsub.get_message(timeout=PING_SECONDS)
+                if message is not None:
+                    unanswered = 0
+                    self._deliver(message["type"], message["channel"], message["data"])
+                if loop.time() - pinged >= PING_SECONDS:
+                    # Pings are counted, not seconds: a process that was held up must not take that for silence.
+                    if unanswered >= UNANSWERED_PINGS:
+                        raise TimeoutError("the listening connection is silent")
+                    pinged, unanswered = loop.time(), unanswered + 1
+                    await pubsub.ping()
+
+    def _deliver(self, kind: str, channel: bytes | str | None, data: bytes) -> None:
+        name = channel.decode() if isinstance(channel, bytes) else channel or ""
+        if kind == "message":
+            for feed in tuple(self._feeds.get(name, ())):
+                feed.push(data)
+        elif kind == "subscribe" and (confirmed := self._confirmed.get(name)) and not confirmed.done():
+            confirmed.set_result(None)
+            if self._connections > 1:
+                # What was published before the new connection listened can only be in the log.
+                for feed in tuple(self._feeds.get(name, ())):
+                    feed.mark_gap()

@@ -1,0 +1,45 @@
+"""The tables. Entities are for writes; reads select the slotted records of `datastores.records`."""
+
+from sqlmodel import SQLModel
+
+from datastores.models.chat import (
+    Answer,
+    AnswerAttempt,
+    AnswerStatus,
+    Channel,
+    Citation,
+    Conversation,
+    HandoffState,
+    Message,
+    MessageRole,
+    OutboxEntry,
+)
+from datastores.models.knowledge import Chunk, Document, DocumentPage, DocumentStatus, Embedding
+from datastores.models.people import Assistant, AssistantDocument, DocumentScope, Role, Tenant, User
+
+metadata = SQLModel.metadata
+
+__all__ = [
+    "Answer",
+    "AnswerAttempt",
+    "AnswerStatus",
+    "Assistant",
+    "AssistantDocument",
+    "Channel",
+    "Chunk",
+    "Citation",
+    "Conversation",
+    "Document",
+    "DocumentPage",
+    "DocumentScope",
+    "DocumentStatus",
+    "Embedding",
+    "HandoffState",
+    "Message",
+    "MessageRole",
+    "OutboxEntry",
+    "Role",
+    "Tenant",
+    "User",
+    "metadata",
+]

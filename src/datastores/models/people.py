@@ -1,0 +1,89 @@
+"""Tenants, the people in them, and their assistants."""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from core.ids import new_id
+from datastores.models.base import TenantRow, moment, tenant_key, text_enum
+
+
+class Role(enum.Enum):
+    """What a person may do, weakest first."""
+
+    USER = "USER"
+    OPERATOR = "OPERATOR"
+    BUSINESS = "BUSINESS"
+    ADMIN = "ADMIN"
+
+
+class DocumentScope(enum.Enum):
+    """Which documents an assistant draws on: all of its tenant's, or those assigned to it."""
+
+    ALL = "ALL"
+    ASSIGNED = "ASSIGNED"
+
+
+class Tenant(SQLModel, table=True):
+    """The unit of isolation: one organisation."""
+
+    __tablename__ = "tenants"
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    name: str
+    embedding_model_id: str
+    """The vector space that is searched; changes only when re-embedding in the new one is complete."""
+    keep_originals: bool = True
+    created_at: datetime = moment()
+
+
+class User(TenantRow, table=True):
+    """A person. The e-mail is stored in lower case and unique platform-wide."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        sa.UniqueConstraint("email"),
+    )
+
+    email: str
+    name: str
+    role: Role = Field(sa_type=text_enum(Role))
+    password_hash: str
+    created_at: datetime = moment()
+
+
+class Assistant(TenantRow, table=True):
+    """A use case: instructions, model and document scope. The oldest one is the tenant's default."""
+
+    __tablename__ = "assistants"
+    __table_args__ = (sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)
+
+    name: str
+    instructions: str = ""
+    provider: str | None = None
+    """None: the deployment's chat provider."""
+    model: str | None = None
+    temperature: float = 0.2
+    document_scope: DocumentScope = Field(default=DocumentScope.ALL, sa_type=text_enum(DocumentScope))
+    created_at: datetime = moment()
+
+
+class AssistantDocument(TenantRow, table=True):
+    """A document within the scope of an assistant whose scope is ASSIGNED."""
+
+    __tablename__ = "assistant_documents"
+    __table_args__ = (
+        tenant_key("assistant_id", "assistants"),
+        tenant_key("document_id", "documents"),
+        sa.UniqueConstraint("tenant_id", "assistant_id", "document_id"),
+        sa.Index(None, "tenant_id", "document_id"),
+    )
+
+    assistant_id: UUID
+    document_id: UUID

@@ -1,0 +1,112 @@
+"""Retrieval in SQL: the nearest vectors and the best lexical matches, fused by reciprocal rank.
+
+Both halves run in one statement, so that they see one snapshot and cost one round trip.
+"""
+
+from __future__ import annotations
+
+import re
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from pgvector import HalfVector
+
+from datastores.lexical import searchable_text
+from datastores.models import Assistant, DocumentScope
+from datastores.records import PassageRecord, table
+from datastores.transactions import Reads
+
+CANDIDATES = 40
+"""How many each half contributes to the fusion."""
+RRF_K = 60
+"""Reciprocal rank fusion's constant, from Cormack, Clarke and Büttcher (SIGIR 2009)."""
+_MODEL_ID = re.compile(r"[A-Za-z0-9._@/-]{1,100}")
+_assistants = table(Assistant)
+
+# The model's id and dimensions are written into the statement: only then does its partial index apply.
+_STATEMENT = """
+WITH readable AS NOT MATERIALIZED (
+  SELECT d.id, d.name FROM documents d
+  WHERE d.tenant_id = :tenant_id AND d.status = 'READY'
+    AND (CAST(:assistant_id AS uuid) IS NULL OR EXISTS (
+      SELECT FROM assistant_documents a
+      WHERE a.tenant_id = d.tenant_id AND a.assistant_id = :assistant_id AND a.document_id = d.id))
+    AND (NOT CAST(:within_scopes AS boolean)
+      OR EXISTS (SELECT FROM assistants s WHERE s.tenant_id = :tenant_id AND s.document_scope = 'ALL')
+      OR EXISTS (SELECT FROM assistant_documents a WHERE a.tenant_id = d.tenant_id AND a.document_id = d.id))
+),
+nearest AS (
+  SELECT e.chunk_id, CAST(e.vector AS halfvec({dimensions})) <=> CAST(:vector AS halfvec({dimensions})) AS distance
+  FROM embeddings e
+  JOIN chunks c ON c.tenant_id = e.tenant_id AND c.id = e.chunk_id
+  JOIN readable d ON d.id = c.document_id
+  WHERE e.tenant_id = :tenant_id AND e.model_id = '{model_id}'
+  ORDER BY distance LIMIT CAST(:candidates AS integer)
+),
+lexical AS (
+  SELECT l.chunk_id, l.rank FROM search_chunks(lexical_query(:words), :assistant_id, CAST(:candidates AS integer)) l
+),
+ranked AS (
+  SELECT chunk_id, 1.0 / ({k} + row_number() OVER (ORDER BY distance, chunk_id)) AS score FROM nearest
+  UNION ALL
+  SELECT chunk_id, 1.0 / ({k} + row_number() OVER (ORDER BY rank DESC, chunk_id)) FROM lexical
+),
+fused AS (SELECT chunk_id, sum(score) AS score FROM ranked GROUP BY chunk_id),
+measured AS (
+  SELECT c.id, d.id AS document_id, d.name, c.page, c.text, f.score,
+         CAST(e.vector AS halfvec({dimensions})) <=> CAST(:vector AS halfvec({dimensions})) AS distance
+  FROM fused f
+  JOIN chunks c ON c.tenant_id = :tenant_id AND c.id = f.chunk_id
+  JOIN readable d ON d.id = c.document_id
+  JOIN embeddings e ON e.tenant_id = c.tenant_id AND e.chunk_id = c.id AND e.model_id = '{model_id}'
+)
+SELECT id, document_id, name, page, text, distance, CAST(score AS float8) FROM measured
+WHERE distance <= :max_distance
+ORDER BY score DESC, distance, id LIMIT :top_k
+"""
+
+
+async def find_passages(
+    reads: Reads,
+    *,
+    question: str,
+    vector: npt.NDArray[np.float32],
+    model_id: str,
+    max_distance: float,
+    top_k: int,
+    assistant_id: UUID | None,
+    within_scopes: bool = False,
+) -> list[PassageRecord]:
+    """The best passages of the tenant's searchable documents, best first.
+
+    `vector` is the question's unit vector in `model_id`'s space, shape (dimensions,). `assistant_id` limits the
+    search to that assistant's scope, `within_scopes` to what some assistant of the tenant may read, as
+    `datastores.knowledge.readable_by` has it for a USER. The caller says which of the two the person needs.
+    """
+    assert _MODEL_ID.fullmatch(model_id), model_id
+    statement = _STATEMENT.format(dimensions=vector.shape[0], model_id=model_id, k=RRF_K)
+    parameters = {
+        "tenant_id": reads.tenant_id,
+        "assistant_id": await _limiting_assistant(reads, assistant_id),
+        "within_scopes": within_scopes,
+        "vector": HalfVector(vector).to_text(),
+        "words": searchable_text(question),
+        "candidates": CANDIDATES,
+        "max_distance": max_distance,
+        "top_k": top_k,
+    }
+    return await reads.records(PassageRecord, sa.text(statement), parameters)
+
+
+async def _limiting_assistant(reads: Reads, assistant_id: UUID | None) -> UUID | None:
+    """The assistant whose assigned documents limit the search; None where its scope is every document."""
+    if assistant_id is None:
+        return None
+    scope = await reads.scalar(
+        sa.select(_assistants.c.document_scope).where(
+            _assistants.c.tenant_id == reads.tenant_id, _assistants.c.id == assistant_id
+        )
+    )
+    return None if scope is DocumentScope.ALL else assistant_id

@@ -1,0 +1,118 @@
+"""Tenants, users and assistants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from core.ids import TenantId
+from datastores.models import Assistant, Role, Tenant, User
+from datastores.pages import Page, PageRequest, keyset_page
+from datastores.records import AssistantRecord, TenantRecord, UserRecord, select_record, table
+from datastores.transactions import PlatformTransaction, Reads
+
+_users, _assistants, _tenants = table(User), table(Assistant), table(Tenant)
+
+
+@dataclass(slots=True)
+class Credentials:
+    """What sign-in needs of an account."""
+
+    user_id: UUID
+    tenant_id: UUID
+    password_hash: str
+
+
+async def credentials_of(tx: PlatformTransaction, email: str) -> Credentials | None:
+    """The account with this e-mail (in lower case), in whatever tenant."""
+    statement = sa.select(_users.c.id, _users.c.tenant_id, _users.c.password_hash).where(_users.c.email == email)
+    return await tx.first(Credentials, statement)
+
+
+async def add_tenant(
+    tx: PlatformTransaction,
+    *,
+    organization: str,
+    embedding_model_id: str,
+    name: str,
+    email: str,
+    password_hash: str,
+) -> UserRecord | None:
+    """A tenant with its first assistant and its BUSINESS user; None when the e-mail is taken (nothing is added)."""
+    tenant = Tenant(name=organization, embedding_model_id=embedding_model_id)
+    tx.session.add(tenant)
+    user_id = await add_user(
+        tx, TenantId(tenant.id), name=name, email=email, password_hash=password_hash, role=Role.BUSINESS
+    )
+    if user_id is None:
+        await tx.execute(sa.delete(_tenants).where(_tenants.c.id == tenant.id))
+        return None
+    tx.session.add(Assistant(tenant_id=tenant.id, name="Assistant"))
+    await tx.session.flush()
+    return await user_by_id(tx, TenantId(tenant.id), user_id)
+
+
+async def add_user(
+    tx: PlatformTransaction, tenant_id: TenantId, *, name: str, email: str, password_hash: str, role: Role
+) -> UUID | None:
+    """The new user's id; None when the e-mail is taken."""
+    user = User(tenant_id=tenant_id, name=name, email=email, password_hash=password_hash, role=role)
+    # The insert itself decides: two sign-ups at once cannot both find the address free.
+    statement = sa.text(
+        "INSERT INTO users (tenant_id, id, email, name, role, password_hash) "
+        "VALUES (:tenant_id, :id, :email, :name, :role, :password_hash) ON CONFLICT (email) DO NOTHING"
+    )
+    values = {
+        "tenant_id": tenant_id,
+        "id": user.id,
+        "email": email,
+        "name": name,
+        "role": role.name,
+        "password_hash": password_hash,
+    }
+    return user.id if await tx.execute(statement, values) else None
+
+
+async def user_by_id(tx: Reads | PlatformTransaction, tenant_id: TenantId, user_id: UUID) -> UserRecord | None:
+    """The user, if it is this tenant's."""
+    statement = select_record(UserRecord).where(_users.c.tenant_id == tenant_id, _users.c.id == user_id)
+    return await tx.first(UserRecord, statement)
+
+
+async def tenant_of(reads: Reads) -> TenantRecord:
+    """The transaction's own tenant."""
+    record = await reads.first(TenantRecord, select_record(TenantRecord).where(_tenants.c.id == reads.tenant_id))
+    assert record is not None, "a person's tenant exists as long as the person"
+    return record
+
+
+async def assistants(reads: Reads, request: PageRequest) -> Page[AssistantRecord]:
+    """The tenant's assistants, oldest first."""
+    statement = select_record(AssistantRecord).where(_assistants.c.tenant_id == reads.tenant_id)
+    keys = [_assistants.c.created_at, _assistants.c.id]
+    return await keyset_page(reads, AssistantRecord, statement, keys, request, descending=False)
+
+
+async def assistant_or_default(reads: Reads, assistant_id: UUID | None) -> AssistantRecord | None:
+    """The assistant of that id, or the tenant's oldest one; None when there is no such assistant."""
+    statement = select_record(AssistantRecord).where(_assistants.c.tenant_id == reads.tenant_id)
+    if assistant_id is not None:
+        statement = statement.where(_assistants.c.id == assistant_id)
+    return await reads.first(AssistantRecord, statement.order_by(_assistants.c.created_at, _assistants.c.id).limit(1))
+
+
+async def users_by_id(reads: Reads, ids: Sequence[UUID]) -> list[UserRecord]:
+    """Those of the users that are in the tenant, in no order."""
+    statement = select_record(UserRecord).where(_users.c.tenant_id == reads.tenant_id, _users.c.id.in_(ids))
+    return await reads.records(UserRecord, statement)
+
+
+async def assistants_by_id(reads: Reads, ids: Sequence[UUID]) -> list[AssistantRecord]:
+    """Those of the assistants that are in the tenant, in no order."""
+    statement = select_record(AssistantRecord).where(
+        _assistants.c.tenant_id == reads.tenant_id, _assistants.c.id.in_(ids)
+    )
+    return await reads.records(AssistantRecord, statement)

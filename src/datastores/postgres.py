@@ -1,0 +1,179 @@
+"""The doors to PostgreSQL, and no other: `read(tenant)`, `write(tenant)` and `platform(purpose)`.
+
+Returning from a door commits, raising rolls back; nobody calls `commit()`. The tenant is set for the transaction
+alone (`set_config(…, true)`), so a transaction-mode pooler between us and the server is fine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from core.errors import ConfigurationError
+from core.ids import TenantId
+from core.settings import Settings
+from datastores.postgres_url import connect_arguments, engine_url, platform_url
+from datastores.transactions import PlatformTransaction, ReadTransaction, WriteTransaction
+
+APP_ROLE = "colloquy_app"
+PLATFORM_ROLE = "colloquy_platform"
+# A filtered query must go on reading its HNSW index until it has enough rows (pgvector 0.8's iterative scan).
+_SET_TENANT = sa.text(
+    "SELECT set_config('colloquy.tenant_id', :tenant, true), set_config('hnsw.iterative_scan', 'strict_order', true)"
+)
+_SET_PURPOSE = sa.text("SELECT set_config('colloquy.purpose', :purpose, true)")
+
+
+class Purpose(enum.Enum):
+    """Why the platform door is opened; it is visible in `pg_stat_activity` and in logs."""
+
+    SIGN_IN = "sign-in"
+    SIGN_UP = "sign-up"
+    SWEEP = "sweep"
+    HEALTH = "health"
+
+
+class Postgres:
+    """Two pools: the application role behind row-level security, and the platform role with its named tables."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.database_url is None:
+            raise ConfigurationError("DATABASE_URL: not set. `make run` sets it to the embedded server.")
+        self._app = _engine(settings, settings.database_url, settings.database_pool_size)
+        # Sign-in and sweeps are short and few; they must not be able to eat the server's connections.
+        self._platform = _engine(settings, platform_url(settings), max(2, settings.database_pool_size // 4))
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The application role's pool, for instruments (statement counts, pool metrics); never for queries."""
+        return self._app
+
+    @asynccontextmanager
+    async def read(self, tenant_id: TenantId) -> AsyncGenerator[ReadTransaction, None]:
+        """A read-only transaction that sees this tenant's rows."""
+        async with _connection(self._app) as connection:
+            readonly = await connection.execution_options(postgresql_readonly=True)
+            async with readonly.begin():
+                await _enter(readonly, tenant_id)
+                yield ReadTransaction(readonly, tenant_id)
+
+    @asynccontextmanager
+    async def write(self, tenant_id: TenantId) -> AsyncGenerator[WriteTransaction, None]:
+        """A read-write transaction on this tenant's rows; entities that were added are flushed before the commit."""
+        async with _connection(self._app) as connection, connection.begin():
+            await _enter(connection, tenant_id)
+            transaction = WriteTransaction(connection, tenant_id)
+            yield transaction
+            await transaction.session.flush()
+
+    @asynccontextmanager
+    async def platform(self, purpose: Purpose) -> AsyncGenerator[PlatformTransaction, None]:
+        """A transaction of the platform role: for what has no tenant yet or crosses tenants."""
+        async with _connection(self._platform) as connection, connection.begin():
+            await connection.execute(_SET_PURPOSE, {"purpose": purpose.value})
+            transaction = PlatformTransaction(connection)
+            yield transaction
+            await transaction.session.flush()
+
+    async def refuse_unsafe_roles(self) -> None:
+        """Check at start-up that row-level security binds us. Raises `ConfigurationError` when it would not."""
+        async with self._app.connect() as connection:
+            row = (await connection.execute(_ROLE_CHECK, {"platform": PLATFORM_ROLE})).one()
+        reasons = [
+            reason
+            for wrong, reason in (
+                (row.superuser, "is (or may become) a superuser"),
+                (row.bypass, "has (or may take on) BYPASSRLS"),
+                (row.owner, "owns tables, or is a member of the role that does"),
+                (row.platform, f"is a member of {PLATFORM_ROLE}"),
+            )
+            if wrong
+        ]
+        if reasons:
+            raise ConfigurationError(
+                f"DATABASE_URL: the role {row.name!r} {' and '.join(reasons)}, so row-level security would not keep "
+                f"tenants apart. Connect as {APP_ROLE}, which `colloquy migrate` creates."
+            )
+
+    async def ping(self) -> None:
+        """One round trip. Raises what the driver raises when the database cannot be reached."""
+        async with self._app.connect() as connection:
+            await connection.execute(sa.text("SELECT 1"))
+
+    async def aclose(self) -> None:
+        """Close both pools. Safe to call twice."""
+        await self._app.dispose()
+        await self._platform.dispose()
+
+
+@asynccontextmanager
+async def _connection(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection, None]:
+    """A connection of the pool.
+
+    SQLAlchemy 2.1 loses a connection (open, and in no pool) when it is cancelled while it sets it up, so the set-up
+    runs to its end in a task of its own and what it made is given back.
+    """
+    connection = engine.connect()
+    opening = asyncio.create_task(connection.start())
+    try:
+        await _ended(opening)
+    except asyncio.CancelledError:
+        if opening.exception() is None:
+            await _ended(asyncio.create_task(connection.close()))
+        raise
+    try:
+        yield connection
+    finally:
+        await _ended(asyncio.create_task(connection.close()))
+
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    """Wait for the task's end, however often we are cancelled meanwhile. Raises CancelledError then, or what it raised.
+
+    A pool that is closed while a connection is still on its way back to it never sees that connection again.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    task.result()
+
+
+async def _enter(connection: AsyncConnection, tenant_id: TenantId) -> None:
+    await connection.execute(_SET_TENANT, {"tenant": str(tenant_id)})
+
+
+def _engine(settings: Settings, url: str, size: int) -> AsyncEngine:
+    return create_async_engine(
+        engine_url(url),
+        pool_size=size,
+        max_overflow=settings.database_pool_overflow,
+        pool_pre_ping=True,
+        pool_recycle=3600,
+        connect_args=connect_arguments(settings, url),
+    )
+
+
+# pg_has_role(…, 'MEMBER') is true for a role that could SET ROLE to the other, not only for one that inherits it.
+_ROLE_CHECK = sa.text(
+    """
+    SELECT current_user AS name,
+           (SELECT bool_or(r.rolsuper) FROM pg_roles r WHERE pg_has_role(current_user, r.oid, 'MEMBER')) AS superuser,
+           (SELECT bool_or(r.rolbypassrls) FROM pg_roles r WHERE pg_has_role(current_user, r.oid, 'MEMBER')) AS bypass,
+           EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                   WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')
+                     AND pg_has_role(current_user, c.relowner, 'MEMBER')) AS owner,
+           COALESCE((SELECT pg_has_role(current_user, oid, 'MEMBER') FROM pg_roles WHERE rolname = :platform), false)
+             AS platform
+    """
+)

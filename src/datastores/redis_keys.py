@@ -1,0 +1,35 @@
+"""Every Redis key and channel, built here and nowhere else; all but the queue's carry their tenant."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from core.ids import TenantId
+
+QUEUE = "colloquy:queue"
+"""arq's queue; its health-check key is derived from it by arq."""
+
+
+def answer_log(tenant_id: TenantId, answer_id: UUID) -> str:
+    """The list of an answer's events: element `sequence - 1` is event `sequence` of the newest attempt."""
+    return f"colloquy:{tenant_id.hex}:answer:{answer_id.hex}:log"
+
+
+def answer_meta(tenant_id: TenantId, answer_id: UUID) -> str:
+    """Who may append: a hash of `epoch` and `generation`."""
+    return f"colloquy:{tenant_id.hex}:answer:{answer_id.hex}:meta"
+
+
+def answer_live(tenant_id: TenantId, answer_id: UUID) -> str:
+    """The pub/sub channel that carries each event as it is appended."""
+    return f"colloquy:{tenant_id.hex}:answer:{answer_id.hex}:live"
+
+
+def answer_lease(tenant_id: TenantId, answer_id: UUID) -> str:
+    """Exists while a producer is alive; its value is the producer's epoch."""
+    return f"colloquy:{tenant_id.hex}:answer:{answer_id.hex}:lease"
+
+
+def document_live(tenant_id: TenantId, document_id: UUID) -> str:
+    """The pub/sub channel that says that a document's progress has changed."""
+    return f"colloquy:{tenant_id.hex}:document:{document_id.hex}:live"

@@ -1,0 +1,170 @@
+"""Open transactions. Read-only and read-write ones are different types, so that a read cannot write by mistake."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from sqlalchemy import Executable
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from core.ids import TenantId
+
+if TYPE_CHECKING:
+    from datastores.postgres import Postgres
+
+R = TypeVar("R")
+
+
+class Reads(Protocol):
+    """What a query needs of a transaction: open already, or opened by the first query (`LazyRead`)."""
+
+    tenant_id: TenantId
+
+    async def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
+        """Run one statement and return all its rows."""
+        ...
+
+    async def records(
+        self, record: Callable[..., R], statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> list[R]:
+        """Run one statement whose columns are the record's fields in order, and return the records."""
+        ...
+
+    async def first(
+        self, record: Callable[..., R], statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> R | None:
+        """The first record, or None."""
+        ...
+
+    async def scalar(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
+        """The first column of the first row, or None."""
+        ...
+
+
+class _Reading:
+    """Reading on an open connection. One statement at a time: loaders of one operation take turns."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self._turn = asyncio.Lock()
+
+    async def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
+        async with self._turn:
+            return (await self._connection.execute(statement, parameters)).all()
+
+    async def records(
+        self, record: Callable[..., R], statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> list[R]:
+        return [record(*row) for row in await self.rows(statement, parameters)]
+
+    async def first(
+        self, record: Callable[..., R], statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> R | None:
+        rows = await self.rows(statement, parameters)
+        return record(*rows[0]) if rows else None
+
+    async def scalar(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
+        rows = await self.rows(statement, parameters)
+        return rows[0][0] if rows else None
+
+
+class ReadTransaction(_Reading):
+    """A read-only transaction of one tenant."""
+
+    def __init__(self, connection: AsyncConnection, tenant_id: TenantId) -> None:
+        super().__init__(connection)
+        self.tenant_id = tenant_id
+
+
+class _Writing(_Reading):
+    def __init__(self, connection: AsyncConnection) -> None:
+        super().__init__(connection)
+        self.session = AsyncSession(bind=connection, expire_on_commit=False, autoflush=False)
+
+    async def execute(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> int:
+        """Run one statement that changes rows and return how many it changed."""
+        async with self._turn:
+            await self.session.flush()
+            return (await self._connection.execute(statement, parameters)).rowcount
+
+    async def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
+        async with self._turn:
+            # A statement sees the entities that were added before it.
+            await self.session.flush()
+            return (await self._connection.execute(statement, parameters)).all()
+
+    async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        """COPY rows into a table. PostgreSQL refuses it on a table with row-level security: use a temporary one."""
+        async with self._turn:
+            driver = (await self._connection.get_raw_connection()).driver_connection
+            assert driver is not None
+            await driver.copy_records_to_table(table, columns=list(columns), records=rows)
+
+
+class WriteTransaction(_Writing):
+    """A read-write transaction of one tenant."""
+
+    def __init__(self, connection: AsyncConnection, tenant_id: TenantId) -> None:
+        super().__init__(connection)
+        self.tenant_id = tenant_id
+
+
+class PlatformTransaction(_Writing):
+    """A transaction of the platform role: it sees every tenant, in the tables named for it and no other."""
+
+
+class LazyRead:
+    """The one read transaction of a GraphQL operation, opened by the first query that needs it."""
+
+    def __init__(self, postgres: Postgres, tenant_id: TenantId) -> None:
+        self.tenant_id = tenant_id
+        self._postgres = postgres
+        self._stack = AsyncExitStack()
+        # Whoever ends the transaction waits for the statement that runs: fields of one operation do not know of
+        # each other, and one of them ends it before it waits for something slow.
+        self._turn = asyncio.Lock()
+        self._open: ReadTransaction | None = None
+
+    async def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
+        async with self._transaction() as tx:
+            return await tx.rows(statement, parameters)
+
+    async def records(
+        self, record: Callable[..., R], statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> list[R]:
+        async with self._transaction() as tx:
+            return await tx.records(record, statement, parameters)
+
+    async def first(
+        self, record: Callable[..., R], statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> R | None:
+        async with self._transaction() as tx:
+            return await tx.first(record, statement, parameters)
+
+    async def scalar(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
+        async with self._transaction() as tx:
+            return await tx.scalar(statement, parameters)
+
+    async def aclose(self) -> None:
+        """End the transaction and give the connection back; the next query would open a new one."""
+        async with self._turn:
+            self._open = None
+            await self._stack.aclose()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncGenerator[ReadTransaction, None]:
+        async with self._turn:
+            if self._open is None:
+                self._open = await self._stack.enter_async_context(self._postgres.read(self.tenant_id))
+            try:
+                yield self._open
+            except BaseException as error:
+                # A failed statement ends the transaction at once: it could not be committed, and the operation's
+                # other fields need not fail with it.
+                self._open = None
+                await self._stack.__aexit__(type(error), error, error.__traceback__)
+                raise

@@ -1,0 +1,211 @@
+"""One document from file to searchable: pages -> chunks -> embeddings, each stage in constant memory.
+
+arq may run the job twice and a worker may die anywhere: whoever claims the document takes the next epoch, removes
+what was left, and begins again; a worker whose epoch is old can write nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing, suppress
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.errors import DocumentError, ErrorCode, FailureError, ProviderError
+from core.ids import TenantId
+from core.tasks import end_tasks
+from datastores import ingestion, redis_keys
+from datastores.ingestion import ClaimedDocument, DocumentTakenError, NewChunk
+from datastores.models import DocumentStatus
+from datastores.redis_client import REDIS_ERRORS
+from ingest.chunks import chunk_page
+from ingest.pages import DocumentOpened, ParsedPage, ParserLimits
+from ingest.parser import parse
+from ingest.sniff import ContentType
+from jobs.services import JobServices
+from providers.base import EmbeddingProvider
+
+MAX_CLAIMS = 3
+PAGE_BATCH = 50
+"""Pages to a transaction while parsing."""
+CHUNK_BATCH = 1_000
+"""Chunks to a statement."""
+EMBEDDING_TRIES = 3
+EMBEDDING_TIMEOUT = 30.0
+"""Seconds for one batch of the provider."""
+EMBEDDING_BACKOFF = 0.5
+"""Seconds before the second try; doubled before the third."""
+log = structlog.get_logger(__name__)
+
+
+async def ingest_document(ctx: dict[str, Any], tenant: str, document: str) -> None:
+    """The arq job. Failures of the document are recorded on it; those of our own machinery leave it to the sweep."""
+    services: JobServices = ctx["services"]
+    tenant_id, document_id = TenantId(UUID(hex=tenant)), UUID(hex=document)
+    async with services.postgres.write(tenant_id) as tx:
+        claimed = await ingestion.claim(tx, document_id)
+    if claimed is None:
+        return
+    job = _Ingestion(services, tenant_id, document_id, claimed)
+    try:
+        await job.run()
+    except DocumentTakenError:
+        log.info("document taken over or gone", document=document)
+    except FailureError as error:
+        # What lies behind it is for the log alone. A provider's own words are not: they may have its key in them.
+        fault = error.__cause__ if isinstance(error, DocumentError) else None
+        log.warning("document failed", document=document, code=error.code.value, exc_info=fault)
+        await job.fail(error.code, error.message, retryable=error.retryable)
+    except asyncio.CancelledError:
+        # The worker is shutting down: the next one need not wait until this claim looks dead.
+        await job.release()
+        raise
+
+
+class _Ingestion:
+    """The state of one claim."""
+
+    def __init__(self, services: JobServices, tenant_id: TenantId, document_id: UUID, claimed: ClaimedDocument) -> None:
+        self._services = services
+        self._tenant_id = tenant_id
+        self._document_id = document_id
+        self._claimed = claimed
+        self._chunks = 0
+
+    async def run(self) -> None:
+        if self._claimed.epoch > MAX_CLAIMS:
+            raise DocumentError(
+                ErrorCode.INTERRUPTED,
+                "Reading this document was interrupted too often. Upload it again.",
+                retryable=True,
+            )
+        await self._announce()
+        heartbeat = asyncio.create_task(self._beat())
+        try:
+            await self._parse()
+            await self._embed()
+        finally:
+            await end_tasks([heartbeat])
+        await self._progress(status=DocumentStatus.READY)
+
+    async def release(self) -> None:
+        """Give the document back to the queue."""
+        with suppress(DocumentTakenError, OSError, SQLAlchemyError):
+            async with self._services.postgres.write(self._tenant_id) as tx:
+                await ingestion.release(tx, self._document_id, self._claimed.epoch)
+
+    async def fail(self, code: ErrorCode, message: str, *, retryable: bool) -> None:
+        with suppress(DocumentTakenError):
+            async with self._services.postgres.write(self._tenant_id) as tx:
+                await ingestion.fail(tx, self._document_id, self._claimed.epoch, code, message, retryable=retryable)
+        await self._announce()
+
+    async def _parse(self) -> None:
+        settings = self._services.settings
+        limits = ParserLimits(
+            wall_seconds=settings.parser_timeout,
+            memory_bytes=settings.parser_memory_bytes,
+            max_pages=settings.document_max_pages,
+        )
+        path = self._services.files.path(self._tenant_id, self._document_id)
+        batch: list[ParsedPage] = []
+        done = 0
+        if not path.is_file():
+            raise DocumentError(ErrorCode.NOT_FOUND, "The original is no longer in storage. Upload it again.")
+        async with aclosing(parse(path, ContentType(self._claimed.content_type), limits)) as pages:
+            async for item in pages:
+                if isinstance(item, DocumentOpened):
+                    await self._progress(pages_total=item.pages or 1, page_count=item.pages, encoding=item.encoding)
+                    continue
+                batch.append(item)
+                if len(batch) >= PAGE_BATCH:
+                    done += len(batch)
+                    await self._store_pages(batch, done)
+                    batch = []
+        await self._store_pages(batch, done + len(batch))
+        if not self._chunks:
+            raise DocumentError(ErrorCode.EMPTY, "The document has no text.")
+
+    async def _store_pages(self, pages: list[ParsedPage], done: int) -> None:
+        rows = [(page.number or 1, page.text, list(page.source_map)) for page in pages]
+        # Cutting is pure computation: off the event loop, which also keeps the heartbeat going.
+        chunks = await asyncio.to_thread(self._cut, pages)
+        async with self._services.postgres.write(self._tenant_id) as tx:
+            await ingestion.record_progress(tx, self._document_id, self._claimed.epoch, pages_done=done)
+            await ingestion.add_pages(tx, self._document_id, rows)
+            for start in range(0, len(chunks), CHUNK_BATCH):
+                await ingestion.add_chunks(tx, self._document_id, chunks[start : start + CHUNK_BATCH])
+        await self._announce()
+
+    def _cut(self, pages: list[ParsedPage]) -> list[NewChunk]:
+        chunks: list[NewChunk] = []
+        for page in pages:
+            for span in chunk_page(page.text):
+                text = page.text[span.start : span.end]
+                chunks.append(NewChunk(self._chunks, page.number, text, span.start, span.end))
+                self._chunks += 1
+        return chunks
+
+    async def _embed(self) -> None:
+        provider = self._services.providers.embeddings(self._claimed.embedding_model_id)
+        await self._progress(status=DocumentStatus.EMBEDDING, chunks_total=self._chunks)
+        last, done = -1, 0
+        # Whole batches of the provider's, and often enough for somebody who watches.
+        size = max(1, CHUNK_BATCH // 8 // provider.batch_size) * provider.batch_size
+        while True:
+            async with self._services.postgres.read(self._tenant_id) as tx:
+                chunks = await ingestion.chunks_after(tx, self._document_id, last, size)
+            if not chunks:
+                return
+            texts = [chunk.text for chunk in chunks]
+            vectors = np.concatenate(
+                [
+                    await _embed_batch(provider, texts[start : start + provider.batch_size])
+                    for start in range(0, len(texts), provider.batch_size)
+                ]
+            )
+            last, done = chunks[-1].ordinal, done + len(chunks)
+            async with self._services.postgres.write(self._tenant_id) as write:
+                await ingestion.record_progress(write, self._document_id, self._claimed.epoch, chunks_done=done)
+                await ingestion.add_embeddings(write, provider.model_id, [chunk.id for chunk in chunks], vectors)
+            await self._announce()
+
+    async def _progress(self, **values: Any) -> None:
+        async with self._services.postgres.write(self._tenant_id) as tx:
+            await ingestion.record_progress(tx, self._document_id, self._claimed.epoch, **values)
+        await self._announce()
+
+    async def _beat(self) -> None:
+        """Show that the worker lives, also while a slow file or provider makes no progress."""
+        while True:
+            await asyncio.sleep(ingestion.STALE_AFTER.total_seconds() / 3)
+            with suppress(DocumentTakenError, SQLAlchemyError, OSError):
+                async with self._services.postgres.write(self._tenant_id) as tx:
+                    await ingestion.record_progress(tx, self._document_id, self._claimed.epoch)
+
+    async def _announce(self) -> None:
+        """Tell followers to look. They look by themselves every few seconds, so a lost call costs only time."""
+        with suppress(*REDIS_ERRORS):
+            channel = redis_keys.document_live(self._tenant_id, self._document_id)
+            await self._services.redis.publish(channel, b"progress")
+
+
+async def _embed_batch(provider: EmbeddingProvider, texts: list[str]) -> npt.NDArray[np.float32]:
+    """One batch, in up to three tries. Raises `ProviderError` with the last try's reason."""
+    for attempt in range(EMBEDDING_TRIES):
+        try:
+            async with asyncio.timeout(EMBEDDING_TIMEOUT):
+                return await provider.embed_documents(texts)
+        except TimeoutError:
+            error = ProviderError(ErrorCode.TIMED_OUT, "The embedding model did not answer in time.", retryable=True)
+        except ProviderError as refused:
+            error = refused
+        if not error.retryable or attempt == EMBEDDING_TRIES - 1:
+            raise error
+        await asyncio.sleep(max(EMBEDDING_BACKOFF * 2**attempt, min(error.retry_after or 0.0, EMBEDDING_TIMEOUT)))
+    raise AssertionError("unreachable: the last try returns or raises")

@@ -1,0 +1,42 @@
+"""The typed way into arq. Losing the queue loses nothing: a sweep enqueues again what PostgreSQL says is unfinished."""
+
+from __future__ import annotations
+
+import time
+from uuid import UUID
+
+import structlog
+from arq.connections import ArqRedis
+from redis.asyncio import Redis
+
+from core.ids import TenantId
+from datastores import redis_keys
+from datastores.redis_client import REDIS_ERRORS
+
+INGEST_DOCUMENT = "ingest_document"
+WAKE_SECONDS = 300
+"""arq keeps a job's id while it might run; a worker that is killed before it claims the document takes the id with it
+for hours. So the id is another one every so many seconds."""
+log = structlog.get_logger(__name__)
+
+
+class JobQueue:
+    """Wakes workers. One per process, on the process's Redis connections."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._arq = ArqRedis(connection_pool=redis.connection_pool, default_queue_name=redis_keys.QUEUE)
+
+    async def ingest_document(self, tenant_id: TenantId, document_id: UUID, epoch: int = 0) -> None:
+        """Ask for the document to be made searchable. Asking again for one epoch is one job, for a while.
+
+        With Redis away nothing is raised: the document is stored, and the sweep asks again.
+        """
+        try:
+            await self._arq.enqueue_job(
+                INGEST_DOCUMENT,
+                tenant_id.hex,
+                document_id.hex,
+                _job_id=f"{INGEST_DOCUMENT}:{document_id.hex}:{epoch}:{int(time.time() / WAKE_SECONDS)}",
+            )
+        except REDIS_ERRORS as error:
+            log.warning("job not enqueued", document=document_id.hex, error=type(error).__name__)

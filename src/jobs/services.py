@@ -1,0 +1,25 @@
+"""What jobs need of their process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from core.settings import Settings
+from datastores.files import FileStorage
+from datastores.postgres import Postgres
+from jobs.queue import JobQueue
+from providers.registry import Providers
+
+
+@dataclass(slots=True)
+class JobServices:
+    """Made once when the worker starts."""
+
+    settings: Settings
+    postgres: Postgres
+    redis: Redis
+    files: FileStorage
+    providers: Providers
+    queue: JobQueue

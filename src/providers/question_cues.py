@@ -1,0 +1,136 @@
+"""What kind of thing a question asks for, and whether a sentence offers one: who -> a name, when -> a time …"""
+
+from __future__ import annotations
+
+import enum
+import re
+
+
+class Asked(enum.Enum):
+    """What the answer must contain."""
+
+    PERSON = "person"
+    TIME = "time"
+    DURATION = "duration"
+    COUNT = "count"
+    MONEY = "money"
+    MEASURE = "measure"
+    REASON = "reason"
+    ANYTHING = "anything"
+
+
+def _words(text: str) -> str:
+    """A pattern for any of the blank-separated words (each may itself be a pattern)."""
+    return "(?:" + "|".join(text.split()) + ")"
+
+
+_NUMBER_WORDS = _words(
+    """
+    one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
+    nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion dozen half quarter
+    once twice third
+    """
+)
+_NUMBER = rf"(?:\d[\d.,]*|\b{_NUMBER_WORDS}\b)"
+_CALENDAR = _words(
+    r"""
+    jan(?:uary)? feb(?:ruary)? mar(?:ch)? apr(?:il)? may june? july? aug(?:ust)? sept?(?:ember)? oct(?:ober)?
+    nov(?:ember)? dec(?:ember)? mondays? tuesdays? wednesdays? thursdays? fridays? saturdays? sundays? weekdays?
+    weekends?
+    """
+)
+_PERIOD = _words("seconds? minutes? hours? days? weeks? months? years? century centuries decades? nights? quarters?")
+_MONEY = (
+    r"(?:[$€£¥₹]|\b"
+    + _words(
+        r"""
+        usd eur gbp dollars? euros? pounds? pence cents? francs? yen rupees? costs? price[ds]? fees? fares? pay paid
+        pays charges? budget revenue reimbursed refund\w* covered up\sto
+        """
+    )
+    + r"\b)"
+)
+# Whoever can do or owe something without being named.
+_PEOPLE = _words(
+    """
+    tenants? landlords? managers? officers? owners? employees? staff customers? users? administrators? directors?
+    department team company doctors? everyone nobody institute members? board committee engineers? council
+    """
+)
+_SPENDING = _words("costs? pay paid spend spent earn price rent fee charge ticket get lost reimburse\\w*")
+_PRICES = _words("costs? price fee fare salary rent dividend revenue fine")
+_DIMENSIONS = _words("much tall high heavy large big wide deep far old hot cold thick steep strong")
+_MEASURES = _words("temperature percentage share size height weight speed distance number age")
+
+# The first that fits decides.
+_QUESTIONS: tuple[tuple[re.Pattern[str], Asked], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), asked)
+    for pattern, asked in (
+        (r"\bhow (?:long|quickly|soon|fast|often|frequently)\b", Asked.DURATION),
+        (r"\bfor how many (?:seconds|minutes|hours|days|weeks|months|years)\b", Asked.DURATION),
+        (rf"\bhow much (?:money|do|does|did|is|are|was|were|will|can|could|would)\b.*\b{_SPENDING}\b", Asked.MONEY),
+        (rf"\b(?:what|which) (?:is|are|was|were|do|does|did)\b.*\b{_PRICES}\b", Asked.MONEY),
+        (r"\bhow many\b", Asked.COUNT),
+        (rf"\bhow {_DIMENSIONS}\b", Asked.MEASURE),
+        (rf"\b(?:what|which) {_MEASURES}\b", Asked.MEASURE),
+        (r"^\W*(?:when|(?:since|until|by|till) when)\b", Asked.TIME),
+        (r"\b(?:what|which) (?:time|date|days?|year|month|week|century|weekday)\b", Asked.TIME),
+        (r"^\W*(?:who|whose|whom|(?:by|to|with) whom)\b", Asked.PERSON),
+        (r"^\W*why\b|\bwhat (?:is|was|were|are) the (?:reason|cause)\b", Asked.REASON),
+        (r"\bfor what reason\b|\bwhat (?:caused?|causes)\b", Asked.REASON),
+    )
+)
+_PERSON = rf"(?<=[^\W_][\s,;:(])[A-Z\u00c0-\u00de][^\W\d_]+|^[A-Z][a-z]+ [A-Z][a-z]+|(?i:\b{_PEOPLE}\b)"
+_TIME = "|".join(
+    (
+        r"\d{1,2}[:.]\d\d",
+        r"\b(?:1\d|20)\d\d\b",
+        rf"\b{_CALENDAR}\b",
+        r"\b\d{1,2} ?(?:am|pm|a\.m|p\.m)",
+        r"\b(?:before|after|when|until|during|morning|evening|noon|midnight|from|within)\b",
+        rf"{_NUMBER}[\s-]{_PERIOD}\b",
+    )
+)
+_DURATION = "|".join(
+    (
+        rf"{_NUMBER}[\s-]?(?:[^\W\d_]+[\s-])?(?:{_PERIOD}|times)\b",
+        r"\b(?:annual|week|month|dai|year|hour)ly\b",
+        r"\b(?:once|twice|every|each|until)\b",
+        r"\b\d{1,2}[:.]\d\d\b",
+        # A length is asked for with the same words.
+        rf"{_NUMBER} ?(?:k?m|cm|mm|metres?|meters?|kilomet\w+|miles?|feet|inch\w*)\b",
+    )
+)
+_BECAUSE = _words(
+    r"""
+    because since due\sto caused? causes reasons? owing therefore so\sthat in\sorder as\sa\sresult attacks? prevents?
+    leads?\sto led\sto after otherwise when why considered driven\sby too
+    """
+)
+_EVIDENCE: dict[Asked, re.Pattern[str]] = {
+    # Capitals name a person, so this one pattern minds the case.
+    Asked.PERSON: re.compile(_PERSON),
+    Asked.TIME: re.compile(_TIME, re.IGNORECASE),
+    Asked.DURATION: re.compile(_DURATION, re.IGNORECASE),
+    Asked.COUNT: re.compile(rf"{_NUMBER}|\b(?:no|none|single|both|several|pair)\b", re.IGNORECASE),
+    Asked.MONEY: re.compile(rf"{_MONEY}.*{_NUMBER}|{_NUMBER}.*{_MONEY}|\bfree\b", re.IGNORECASE),
+    Asked.MEASURE: re.compile(_NUMBER, re.IGNORECASE),
+    Asked.REASON: re.compile(rf"\b{_BECAUSE}\b", re.IGNORECASE),
+}
+
+
+def asked_for(question: str) -> Asked:
+    """What an English question asks for; ANYTHING where no cue is known, other languages included."""
+    return next((asked for pattern, asked in _QUESTIONS if pattern.search(question)), Asked.ANYTHING)
+
+
+def offers(sentence: str, asked: Asked, question: str) -> bool:
+    """Whether the sentence holds something of that kind which the question did not already say.
+
+    True for ANYTHING. The sentence is one line of at most a few hundred characters.
+    """
+    evidence = _EVIDENCE.get(asked)
+    if evidence is None:
+        return True
+    said = question.casefold()
+    return any(match[0].strip().casefold() not in said for match in evidence.finditer(sentence))

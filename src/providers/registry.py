@@ -1,0 +1,117 @@
+"""The providers of this process, made when they are first needed and shared by all answers."""
+
+from __future__ import annotations
+
+from core.errors import ConfigurationError, ErrorCode, ProviderError
+from core.settings import Settings
+from providers.base import ChatProvider, EmbeddingProvider
+
+LOCAL_MODEL = "all-MiniLM-L6-v2"
+
+
+class Providers:
+    """Chat providers by name (`local`, `gemini`), embedding providers by the model id that a tenant's vectors have."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._chat: dict[str, ChatProvider] = {}
+        self._embeddings: dict[str, EmbeddingProvider] = {}
+
+    def chat(self, name: str | None = None) -> ChatProvider:
+        """The named chat provider, by default the deployment's. Raises `ProviderError` when it is not set up."""
+        name = name or self._settings.resolved_chat_provider
+        if name not in self._chat:
+            self._chat[name] = self._make_chat(name)
+        return self._chat[name]
+
+    def embeddings(self, model_id: str | None = None) -> EmbeddingProvider:
+        """The provider of that vector space, by default the one for new tenants. Raises `ProviderError`."""
+        if model_id is None:
+            model_id = self._default_model_id()
+        if model_id not in self._embeddings:
+            provider = self._make_embeddings(model_id)
+            if provider.model_id != model_id:
+                raise ProviderError(
+                    ErrorCode.PROVIDER_UNAVAILABLE,
+                    "The model that these documents were embedded with is not set up here.",
+                    retryable=False,
+                )
+            self._embeddings[model_id] = provider
+        return self._embeddings[model_id]
+
+    async def check(self) -> None:
+        """At start-up: refuse a hosted model that does not exist. Raises `ConfigurationError`."""
+        if self._settings.resolved_chat_provider == "gemini":
+            from providers.gemini import GeminiChat
+
+            chat = self.chat("gemini")
+            assert isinstance(chat, GeminiChat)
+            await chat.check_model()
+
+    async def aclose(self) -> None:
+        """Close every provider that was made. Safe to call twice."""
+        for chat in self._chat.values():
+            await chat.aclose()
+        for embeddings in self._embeddings.values():
+            await embeddings.aclose()
+        self._chat.clear()
+        self._embeddings.clear()
+
+    def _default_model_id(self) -> str:
+        if self._settings.embedding_provider == "gemini":
+            return f"{self._settings.gemini_embedding_model}@768"
+        return LOCAL_MODEL
+
+    def _make_chat(self, name: str) -> ChatProvider:
+        # Imported here: the local model and Google's SDK are heavy, and a process pays only for what it uses.
+        if name == "local":
+            from providers.extractive import ExtractiveChat
+            from providers.minilm import MiniLmEmbeddings
+
+            embeddings = self.embeddings(LOCAL_MODEL)
+            assert isinstance(embeddings, MiniLmEmbeddings)
+            return ExtractiveChat(embeddings, token_interval_ms=self._settings.local_token_interval_ms)
+        if name == "gemini":
+            from providers.gemini import GeminiChat
+
+            return GeminiChat(
+                api_key=self._gemini_key(),
+                model=self._settings.gemini_chat_model,
+                timeout=self._settings.provider_timeout,
+                endpoint=self._settings.gemini_endpoint,
+                root_certificates=self._root_certificates(),
+            )
+        raise ProviderError(
+            ErrorCode.PROVIDER_UNAVAILABLE, "This assistant's provider is not set up here.", retryable=False
+        )
+
+    def _make_embeddings(self, model_id: str) -> EmbeddingProvider:
+        if model_id == LOCAL_MODEL:
+            from providers.minilm import MiniLmEmbeddings
+
+            return MiniLmEmbeddings(self._settings.data_dir / "models")
+        from providers.gemini import GeminiEmbeddings
+
+        return GeminiEmbeddings(
+            api_key=self._gemini_key(),
+            model=self._settings.gemini_embedding_model,
+            timeout=self._settings.provider_timeout,
+            endpoint=self._settings.gemini_endpoint,
+            root_certificates=self._root_certificates(),
+        )
+
+    def _gemini_key(self) -> str:
+        if self._settings.gemini_api_key is None:
+            raise ProviderError(
+                ErrorCode.PROVIDER_AUTH, "The provider has no key: GEMINI_API_KEY is not set.", retryable=False
+            )
+        return self._settings.gemini_api_key.get_secret_value()
+
+    def _root_certificates(self) -> bytes | None:
+        path = self._settings.gemini_root_certificates
+        try:
+            return None if path is None else path.read_bytes()
+        except OSError as error:
+            raise ConfigurationError(
+                f"GEMINI_ROOT_CERTIFICATES: {path} cannot be read ({error.strerror}). Expected a PEM file."
+            ) from None

@@ -1,0 +1,1 @@
+"""Use cases: authorise, open the transaction, orchestrate. No SQL, no GraphQL types."""

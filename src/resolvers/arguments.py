@@ -1,0 +1,70 @@
+"""Arguments that many use cases take: page sizes, cursors, ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+from uuid import UUID
+
+from core.errors import RequestError
+from core.ids import InvalidIdError, NodeKind, cursor_number, cursor_time_and_id, parse_id
+from datastores.pages import PageRequest
+from resolvers.results import InvalidInput
+
+MAX_PAGE = 100
+DEFAULT_PAGE = 20
+T = TypeVar("T")
+
+
+def forward_page(first: int | None, after: str | None) -> PageRequest:
+    """A page over (timestamp, id). Raises `RequestError` for a size outside 1–100 or a foreign cursor."""
+    return PageRequest(_size("first", first), after=_parsed(cursor_time_and_id, after))
+
+
+def message_page(first: int | None, after: str | None, last: int | None, before: str | None) -> PageRequest:
+    """A page over message numbers, forward or backward. Raises `RequestError`."""
+    if first is not None and last is not None:
+        raise RequestError.bad_input("Give `first` or `last`, not both.")
+    backwards = last is not None
+    return PageRequest(
+        _size("last", last) if backwards else _size("first", first),
+        after=_parsed(lambda text: (cursor_number(text),), after),
+        before=_parsed(lambda text: (cursor_number(text),), before),
+        backwards=backwards,
+    )
+
+
+def argument_id(kind: NodeKind, text: str) -> UUID:
+    """An id given as a query's or subscription's argument. Raises `RequestError` when it is malformed."""
+    try:
+        return parse_id(kind, text)
+    except InvalidIdError as error:
+        raise RequestError.bad_input(str(error)) from None
+
+
+def input_id(kind: NodeKind, text: str, field: str) -> UUID | InvalidInput:
+    """An id given in a mutation's input: malformed ones are `InvalidInput`."""
+    try:
+        return parse_id(kind, text)
+    except InvalidIdError as error:
+        return InvalidInput(str(error), field)
+
+
+def count(name: str, value: int, at_most: int = MAX_PAGE) -> int:
+    """A number of things to return. Raises `RequestError` outside 1 to `at_most`."""
+    if not 1 <= value <= at_most:
+        raise RequestError.bad_input(f"`{name}` is {value}; it must be between 1 and {at_most}.")
+    return value
+
+
+def _size(name: str, value: int | None) -> int:
+    return DEFAULT_PAGE if value is None else count(name, value)
+
+
+def _parsed(parse: Callable[[str], T], text: str | None) -> T | None:
+    if text is None:
+        return None
+    try:
+        return parse(text)
+    except InvalidIdError as error:
+        raise RequestError.bad_input(str(error)) from None

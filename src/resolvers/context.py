@@ -1,0 +1,132 @@
+"""Who asks, and with what: one `Context` to each GraphQL operation, and to each event of a subscription."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from redis.asyncio import Redis
+
+from answers.supervisor import AnswerSupervisor
+from core.errors import RequestError
+from core.ids import new_id
+from core.security import AccessClaims, InvalidTokenError, TokenSigner
+from core.settings import Settings
+from datastores.answer_log import AnswerLog
+from datastores.files import FileStorage
+from datastores.live import LiveChannels
+from datastores.models import Role
+from datastores.people import user_by_id
+from datastores.postgres import Postgres
+from datastores.records import UserRecord
+from datastores.transactions import LazyRead, WriteTransaction
+from jobs.queue import JobQueue
+from loaders import Loaders
+from providers.registry import Providers
+
+_RANK = {role: rank for rank, role in enumerate((Role.USER, Role.OPERATOR, Role.BUSINESS, Role.ADMIN))}
+
+
+@dataclass(slots=True)
+class Services:
+    """What the process has, made once at start-up."""
+
+    settings: Settings
+    signer: TokenSigner
+    postgres: Postgres
+    redis: Redis
+    answer_log: AnswerLog
+    live: LiveChannels
+    files: FileStorage
+    providers: Providers
+    queue: JobQueue
+    supervisor: AnswerSupervisor
+
+
+class Context:
+    """The state of one operation. Its read transaction opens with the first query and ends with the operation."""
+
+    def __init__(self, services: Services, claims: AccessClaims | None, public_url: str) -> None:
+        self.services = services
+        self.claims = claims
+        self.public_url = public_url
+        """Where this client reaches us, for links: scheme, host and port without a slash at the end."""
+        self.request_id = new_id().hex
+        self.token_problem: str | None = None
+        """Why the token that came with the request is no good; None where there was none, or a good one."""
+        self.connection_params: dict[str, Any] | None = None
+        """Set by the WebSocket handler: the payload of `connection_init`."""
+        self._person: UserRecord | None = None
+
+    def for_operation(self) -> Context:
+        """A fresh context for the same client: own transaction, own loaders, own request id."""
+        context = Context(self.services, self.claims, self.public_url)
+        context.token_problem = self.token_problem
+        return context
+
+    def authenticate(self, authorization: str | None) -> None:
+        """Take an `Authorization` header's value; what is wrong with it is told when somebody must be signed in."""
+        if not authorization:
+            return
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            self.token_problem = "`Authorization` must be `Bearer` and an access token."  # noqa: S105 - a sentence, not a password
+            return
+        try:
+            self.claims = self.services.signer.check_access(token.strip())
+        except InvalidTokenError as error:
+            self.token_problem = str(error)
+
+    @cached_property
+    def reads(self) -> LazyRead:
+        """The operation's one read transaction. Raises `RequestError` when nobody is signed in."""
+        if self.claims is None:
+            raise RequestError.unauthenticated(self.token_problem or "Sign in first.")
+        return LazyRead(self.services.postgres, self.claims.tenant_id)
+
+    @cached_property
+    def loaders(self) -> Loaders:
+        """The operation's loaders. Entry fields have called `person` before a relation asks for them."""
+        assert self._person is not None, "an entry field must authorise before relations are read"
+        return Loaders(self.reads, self._person)
+
+    async def person(self, at_least: Role = Role.USER) -> UserRecord:
+        """The signed-in person, read once per operation so that a changed role counts at once.
+
+        Raises `RequestError`: UNAUTHENTICATED for nobody (or an account that is gone), FORBIDDEN for a weaker role.
+        """
+        if self._person is None:
+            reads = self.reads
+            assert self.claims is not None
+            self._person = await user_by_id(reads, reads.tenant_id, self.claims.user_id)
+            if self._person is None:
+                raise RequestError.unauthenticated("This account no longer exists.")
+        if _RANK[self._person.role] < _RANK[at_least]:
+            raise RequestError.forbidden(f"This needs the role {at_least.value}; yours is {self._person.role.value}.")
+        return self._person
+
+    @asynccontextmanager
+    async def write(self) -> AsyncGenerator[WriteTransaction, None]:
+        """A write transaction of the person's tenant.
+
+        The read transaction is ended first: an operation that held one connection of the pool while it waited for
+        another could block every other operation, and itself.
+        """
+        assert self.claims is not None, "an entry field must authorise before it writes"
+        await self.reads.aclose()
+        async with self.services.postgres.write(self.claims.tenant_id) as tx:
+            yield tx
+
+    def become(self, claims: AccessClaims, person: UserRecord) -> None:
+        """From here on the operation acts for the person who has just signed in."""
+        self.claims, self._person = claims, person
+        for name in ("reads", "loaders"):
+            self.__dict__.pop(name, None)
+
+    async def aclose(self) -> None:
+        """End the read transaction, if one was opened."""
+        if "reads" in self.__dict__:
+            await self.reads.aclose()

@@ -1,0 +1,132 @@
+"""Conversations and messages: starting, sending, reading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+
+from core.errors import RequestError
+from core.ids import NodeKind, TenantId
+from datastores import conversations, people
+from datastores.models import Conversation
+from datastores.pages import Page, PageRequest
+from datastores.records import AnswerRecord, ConversationRecord, MessageRecord
+from resolvers.arguments import input_id
+from resolvers.context import Context
+from resolvers.results import IdempotencyConflict, InvalidInput, NotFound
+
+TITLE_CHARS = 200
+DERIVED_TITLE_CHARS = 60
+IDEMPOTENCY_KEY_CHARS = 200
+
+
+@dataclass(slots=True)
+class Sent:
+    """A stored question and the answer that is on its way."""
+
+    message: MessageRecord
+    answer: AnswerRecord | None
+
+
+async def own_conversations(context: Context, title: str | None, page: PageRequest) -> Page[ConversationRecord]:
+    """The signed-in person's conversations, newest activity first. Raises `RequestError`."""
+    person = await context.person()
+    if title is not None and not _storable(title):
+        raise RequestError.bad_input("`title` contains characters that are not text.")
+    return await conversations.conversations_of(context.reads, person.id, title, page)
+
+
+async def start_conversation(
+    context: Context, *, assistant_id: str | None, title: str | None
+) -> ConversationRecord | NotFound | InvalidInput:
+    """A new conversation with that assistant, or with the tenant's default one."""
+    person = await context.person()
+    wanted: UUID | None = None
+    if assistant_id is not None:
+        parsed = input_id(NodeKind.ASSISTANT, assistant_id, "assistantId")
+        if isinstance(parsed, InvalidInput):
+            return parsed
+        wanted = parsed
+    if title is not None and (len(title) > TITLE_CHARS or "\0" in title):
+        return InvalidInput(f"A title has at most {TITLE_CHARS} characters.", "title")
+    async with context.write() as tx:
+        assistant = await people.assistant_or_default(tx, wanted)
+        if assistant is None:
+            return NotFound.of("assistant")
+        conversation = Conversation(
+            tenant_id=tx.tenant_id, owner_id=person.id, assistant_id=assistant.id, title=(title or "").strip()
+        )
+        tx.session.add(conversation)
+        (stored,) = await conversations.own_conversations(tx, person.id, [conversation.id])
+    return stored
+
+
+async def send_message(
+    context: Context, *, conversation_id: str, text: str, idempotency_key: str | None
+) -> Sent | NotFound | InvalidInput | IdempotencyConflict:
+    """Store a question with its PENDING answer in one transaction, then have the answer produced.
+
+    The same key gives the same message and answer; the same key with another text or conversation is a conflict.
+    """
+    person = await context.person()
+    wanted = input_id(NodeKind.CONVERSATION, conversation_id, "conversationId")
+    if isinstance(wanted, InvalidInput):
+        return wanted
+    if problem := _question_problem(context, text, idempotency_key):
+        return problem
+    try:
+        async with context.write() as tx:
+            if not await conversations.own_conversations(tx, person.id, [wanted]):
+                return NotFound.of("conversation")
+            earlier = idempotency_key and await conversations.question_by_key(tx, person.id, idempotency_key)
+            stored = earlier or await conversations.add_question(
+                tx,
+                conversation_id=wanted,
+                author_id=person.id,
+                text=text,
+                title=_title_from(text),
+                idempotency_key=idempotency_key,
+            )
+    except IntegrityError:
+        # The same key was stored by a request beside this one, after we looked.
+        assert idempotency_key is not None
+        found = await conversations.question_by_key(context.reads, person.id, idempotency_key)
+        if found is None:
+            raise
+        stored = found
+    if stored.conversation_id != wanted or stored.text != text:
+        return IdempotencyConflict("This idempotency key was used for another message.")
+    context.services.supervisor.produce(TenantId(person.tenant_id), stored.answer_id)
+    message = await context.loaders.messages.load(stored.message_id)
+    assert message is not None
+    return Sent(message, await context.loaders.answers.load(stored.answer_id))
+
+
+def _question_problem(context: Context, text: str, idempotency_key: str | None) -> InvalidInput | None:
+    limit = context.services.settings.question_max_chars
+    if not text.strip():
+        return InvalidInput("The question is empty.", "text")
+    if len(text) > limit:
+        return InvalidInput(f"The question has {len(text)} characters; at most {limit} are allowed.", "text")
+    if not _storable(text):
+        return InvalidInput("The question contains characters that are not text.", "text")
+    if idempotency_key is not None and not (
+        1 <= len(idempotency_key) <= IDEMPOTENCY_KEY_CHARS and _storable(idempotency_key)
+    ):
+        return InvalidInput(f"A key has between 1 and {IDEMPOTENCY_KEY_CHARS} characters.", "idempotencyKey")
+    return None
+
+
+def _storable(text: str) -> bool:
+    """Whether PostgreSQL can hold it: no NUL, no lone surrogates."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _title_from(text: str) -> str:
+    """The first line of a question, cut at a word, for a conversation without a title."""
+    line = " ".join(text.split())
+    if len(line) <= DERIVED_TITLE_CHARS:
+        return line
+    return line[:DERIVED_TITLE_CHARS].rsplit(" ", 1)[0].rstrip(" ,;:-") + "…"

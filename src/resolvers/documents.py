@@ -1,0 +1,200 @@
+"""Documents: uploading, reading, following their progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from core.errors import DocumentError, ErrorCode, RequestError
+from core.ids import NodeKind, TenantId, new_id
+from datastores import knowledge, people, redis_keys
+from datastores.files import FileTooLargeError, StoredFile
+from datastores.models import AssistantDocument, Document, DocumentStatus, Role
+from datastores.pages import Page, PageRequest
+from datastores.records import DocumentRecord
+from ingest.sniff import ContentType, sniff
+from resolvers.arguments import argument_id, input_id
+from resolvers.context import Context, Services
+from resolvers.results import DuplicateDocument, InvalidInput, NotFound, UploadRejected
+
+NAME_CHARS = 255
+SILENCE_SECONDS = 5.0
+"""A follower looks at the document at least this often, whether or not it is told to."""
+FINAL = (DocumentStatus.READY, DocumentStatus.FAILED, DocumentStatus.CANCELLED)
+
+
+@dataclass(slots=True)
+class Upload:
+    """A file as it arrives: the client's name for it, and its bytes in pieces."""
+
+    name: str
+    pieces: AsyncIterator[bytes]
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a document stands. `eta_seconds` is None until a pace is known."""
+
+    document: DocumentRecord
+    eta_seconds: float | None
+
+
+async def documents(
+    context: Context, statuses: Sequence[DocumentStatus] | None, page: PageRequest
+) -> Page[DocumentRecord]:
+    """The documents that the signed-in person may read, newest first."""
+    person = await context.person()
+    return await knowledge.documents(context.reads, person, statuses, page)
+
+
+async def upload_document(
+    context: Context, upload: Upload, *, name: str | None, assistant_id: str | None
+) -> DocumentRecord | DuplicateDocument | UploadRejected | InvalidInput | NotFound:
+    """Keep the file, record the document, and wake a worker. Needs BUSINESS. A refused file leaves nothing behind."""
+    person = await context.person(at_least=Role.BUSINESS)
+    tenant_id = TenantId(person.tenant_id)
+    shown_name = (name if name is not None else upload.name).strip()
+    if not 1 <= len(shown_name) <= NAME_CHARS or not shown_name.isprintable():
+        return InvalidInput(f"A name has between 1 and {NAME_CHARS} printable characters.", "name")
+    wanted: UUID | None = None
+    if assistant_id is not None:
+        parsed = input_id(NodeKind.ASSISTANT, assistant_id, "assistantId")
+        if isinstance(parsed, InvalidInput):
+            return parsed
+        wanted = parsed
+        if await people.assistant_or_default(context.reads, wanted) is None:
+            return NotFound.of("assistant")
+    # The transaction must not stay open, nor its connection be held, while the file is copied.
+    await context.reads.aclose()
+    document_id = new_id()
+    limit = context.services.settings.upload_max_bytes
+    try:
+        stored = await context.services.files.save(tenant_id, document_id, upload.pieces, limit)
+    except FileTooLargeError:
+        return UploadRejected(ErrorCode.TOO_LARGE, f"The file is larger than {limit} bytes, the most allowed.")
+    kept = False
+    try:
+        content_type = sniff(stored.head, upload.name)
+        result = await _record(context, tenant_id, document_id, person.id, shown_name, stored, content_type, wanted)
+        kept = isinstance(result, DocumentRecord)
+    except DocumentError as error:
+        return UploadRejected(error.code, error.message)
+    finally:
+        if not kept:
+            await context.services.files.delete(tenant_id, document_id)
+    if kept:
+        await context.services.queue.ingest_document(tenant_id, document_id)
+    return result
+
+
+async def _record(
+    context: Context,
+    tenant_id: TenantId,
+    document_id: UUID,
+    person_id: UUID,
+    name: str,
+    stored: StoredFile,
+    content_type: ContentType,
+    assistant_id: UUID | None,
+) -> DocumentRecord | DuplicateDocument:
+    try:
+        async with context.write() as tx:
+            if (copy := await knowledge.live_copy(tx, stored.sha256)) is not None:
+                return _duplicate(copy)
+            document = Document(
+                tenant_id=tenant_id,
+                id=document_id,
+                name=name,
+                content_type=content_type.value,
+                byte_size=stored.byte_size,
+                sha256=stored.sha256,
+                uploaded_by_id=person_id,
+            )
+            tx.session.add(document)
+            if assistant_id is not None:
+                await tx.session.flush()
+                tx.session.add(
+                    AssistantDocument(tenant_id=tenant_id, assistant_id=assistant_id, document_id=document_id)
+                )
+            record = await knowledge.document_by_id(tx, document_id)
+    except IntegrityError:
+        # The same bytes were recorded by a request beside this one, after we looked.
+        copy = await knowledge.live_copy(context.reads, stored.sha256)
+        if copy is None:
+            raise
+        return _duplicate(copy)
+    assert record is not None
+    return record
+
+
+def _duplicate(copy: DocumentRecord) -> DuplicateDocument:
+    return DuplicateDocument(f"These bytes are there already, as {copy.name!r}.", copy)
+
+
+async def follow_progress(context: Context, document_id: str) -> AsyncGenerator[Progress, None]:
+    """The document as it is now and whenever it changes, until READY, FAILED or CANCELLED.
+
+    Raises `RequestError` at once for a malformed, unknown or unreadable document.
+    """
+    wanted = argument_id(NodeKind.DOCUMENT, document_id)
+    person = await context.person()
+    if not await knowledge.readable_documents(context.reads, person, [wanted]):
+        raise RequestError.bad_input("There is no such document.")
+    await context.reads.aclose()
+    return _progress(context.services, TenantId(person.tenant_id), wanted)
+
+
+async def _progress(services: Services, tenant_id: TenantId, document_id: UUID) -> AsyncGenerator[Progress, None]:
+    last: DocumentRecord | None = None
+    pace_from: tuple[float, int] | None = None
+    async with services.live.follow(redis_keys.document_live(tenant_id, document_id)) as feed:
+        while True:
+            try:
+                async with services.postgres.read(tenant_id) as tx:
+                    record = await knowledge.document_by_id(tx, document_id)
+            except (SQLAlchemyError, OSError):
+                record = last  # the database is away: say nothing, look again later
+            else:
+                if record is None:
+                    return
+            if record is not None and record != last:
+                now = time.monotonic()
+                if record.status is DocumentStatus.EMBEDDING and pace_from is None:
+                    pace_from = (now, record.chunks_done)
+                yield Progress(record, _eta(record, pace_from, now))
+                if record.status in FINAL:
+                    return
+                last = record
+            await feed.take(SILENCE_SECONDS)
+
+
+def _eta(record: DocumentRecord, pace_from: tuple[float, int] | None, now: float) -> float | None:
+    if record.status in FINAL:
+        return 0.0
+    if pace_from is None or record.chunks_total is None or record.chunks_done <= pace_from[1]:
+        return None
+    seconds_each = (now - pace_from[0]) / (record.chunks_done - pace_from[1])
+    return round(seconds_each * (record.chunks_total - record.chunks_done), 1)
+
+
+def content_url(context: Context, record: DocumentRecord) -> str | None:
+    """A signed link to the original that expires; None where the original is not kept."""
+    if not record.stored:
+        return None
+    expires_at = int(time.time()) + context.services.settings.file_link_ttl
+    signed = context.services.signer.sign_file(TenantId(record.tenant_id), record.id, expires_at)
+    return f"{context.public_url}/files/{signed}"
+
+
+async def open_link(services: Services, signed: str) -> DocumentRecord | None:
+    """The document that a signed link opens; None when its original is gone. Raises `InvalidTokenError`."""
+    tenant_id, document_id = services.signer.check_file(signed, time.time())
+    async with services.postgres.read(tenant_id) as tx:
+        record = await knowledge.document_by_id(tx, document_id)
+    if record is None or not record.stored or not services.files.path(tenant_id, document_id).is_file():
+        return None
+    return record

@@ -1,0 +1,105 @@
+"""Reading: objects by id, assistants, and the passages that retrieval gives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from answers.retrieval import retrieve
+from core.errors import ErrorCode, ProviderError, RequestError, RequestErrorCode
+from core.ids import InvalidIdError, NodeKind, parse_global
+from datastores import people
+from datastores.models import Role
+from datastores.pages import Page, PageRequest
+from datastores.records import AssistantRecord, PassageRecord, TenantRecord
+from loaders.visible import Visible
+from resolvers.arguments import argument_id, count
+from resolvers.context import Context
+
+MAX_NODES = 100
+MAX_PASSAGES = 50
+
+
+async def tenant(context: Context) -> TenantRecord:
+    """The signed-in person's tenant."""
+    await context.person()
+    return await people.tenant_of(context.reads)
+
+
+async def assistants(context: Context, page: PageRequest) -> Page[AssistantRecord]:
+    """The tenant's assistants, oldest first."""
+    await context.person()
+    return await people.assistants(context.reads, page)
+
+
+async def node(context: Context, text: str) -> object | None:
+    """The object of that id, if there is one that the person may see. Raises `RequestError` for a malformed id."""
+    try:
+        kind, value = parse_global(text)
+    except InvalidIdError as error:
+        raise RequestError.bad_input(str(error)) from None
+    person = await context.person()
+    loaders = context.loaders
+    by_kind: dict[NodeKind, Visible[Any]] = {
+        NodeKind.USER: loaders.users,
+        NodeKind.ASSISTANT: loaders.assistants,
+        NodeKind.DOCUMENT: loaders.documents,
+        NodeKind.CHUNK: loaders.chunks,
+        NodeKind.CONVERSATION: loaders.conversations,
+        NodeKind.MESSAGE: loaders.messages,
+        NodeKind.ANSWER: loaders.answers,
+    }
+    if kind is NodeKind.TENANT:
+        return await people.tenant_of(context.reads) if value == person.tenant_id else None
+    return await by_kind[kind].load(value)
+
+
+async def nodes(context: Context, ids: Sequence[str]) -> list[object | None]:
+    """The objects of up to 100 ids, in their order, null for each that is missing or may not be seen."""
+    if len(ids) > MAX_NODES:
+        raise RequestError.bad_input(f"`ids` has {len(ids)} ids; at most {MAX_NODES} are allowed.")
+    await context.person()
+    return list(await asyncio.gather(*(node(context, text) for text in ids)))
+
+
+async def passages(context: Context, query: str, first: int, assistant_id: str | None) -> list[PassageRecord]:
+    """What retrieval gives for a question in the tenant (or the assistant's scope), best first.
+
+    Raises `RequestError`, also when the embedding model cannot be reached.
+    """
+    person = await context.person()
+    count("first", first, MAX_PASSAGES)
+    if not query.strip():
+        raise RequestError.bad_input("`query` is empty.")
+    if "\0" in query:
+        raise RequestError.bad_input("`query` contains characters that are not text.")
+    if len(query) > context.services.settings.question_max_chars:
+        raise RequestError.bad_input(
+            f"`query` has {len(query)} characters; at most {context.services.settings.question_max_chars} are allowed."
+        )
+    wanted = None
+    if assistant_id is not None:
+        wanted = argument_id(NodeKind.ASSISTANT, assistant_id)
+        if await people.assistant_or_default(context.reads, wanted) is None:
+            raise RequestError.bad_input("There is no such assistant.")
+    found_in = await people.tenant_of(context.reads)
+    # The model may be a network away: no connection of the pool waits for it.
+    await context.reads.aclose()
+    try:
+        embeddings = context.services.providers.embeddings(found_in.embedding_model_id)
+        return await retrieve(
+            context.reads,
+            embeddings,
+            query,
+            top_k=first,
+            assistant_id=wanted,
+            within_scopes=person.role is Role.USER,
+        )
+    except ProviderError as error:
+        code = (
+            RequestErrorCode.RATE_LIMITED
+            if error.code is ErrorCode.PROVIDER_RATE_LIMITED
+            else RequestErrorCode.INTERNAL
+        )
+        raise RequestError(code, error.message) from None

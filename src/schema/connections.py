@@ -1,0 +1,83 @@
+"""Relay connections over keyset pages. Cursors are computed only when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import strawberry
+
+from core.ids import encode_cursor
+from datastores.pages import Page
+
+CursorOf = Callable[[Any], str]
+
+
+@strawberry.type(description="Where a page stands in its list.")
+class PageInfo:
+    has_next_page: bool
+    has_previous_page: bool
+    start_cursor: str | None
+    end_cursor: str | None
+
+
+@dataclass(slots=True)
+class EdgeRecord:
+    """One item of a page and how its cursor is made."""
+
+    node: Any
+    cursor_of: CursorOf
+
+
+@dataclass(slots=True)
+class ConnectionRecord:
+    """A page and how its cursors are made."""
+
+    page: Page[Any]
+    cursor_of: CursorOf
+
+    @property
+    def edges(self) -> list[EdgeRecord]:
+        """One edge to each item, in order."""
+        return [EdgeRecord(item, self.cursor_of) for item in self.page.items]
+
+    @property
+    def nodes(self) -> list[Any]:
+        """The items themselves."""
+        return self.page.items
+
+    @property
+    def page_info(self) -> PageInfo:
+        """Relay's page information."""
+        items = self.page.items
+        return PageInfo(
+            has_next_page=self.page.has_next,
+            has_previous_page=self.page.has_previous,
+            start_cursor=self.cursor_of(items[0]) if items else None,
+            end_cursor=self.cursor_of(items[-1]) if items else None,
+        )
+
+
+def edge_cursor() -> Any:
+    """The `cursor` field of an edge."""
+
+    def resolve(root: Any) -> str:
+        return str(root.cursor_of(root.node))
+
+    return strawberry.field(resolver=resolve, description="For `after` and `before`.")
+
+
+def by_creation(record: Any) -> str:
+    """The cursor of a list ordered by `createdAt`."""
+    return encode_cursor(record.created_at, record.id)
+
+
+def by_activity(record: Any) -> str:
+    """The cursor of a list ordered by `lastMessageAt`."""
+    return encode_cursor(record.last_message_at, record.id)
+
+
+def by_sequence(record: Any) -> str:
+    """The cursor of a conversation's messages."""
+    return encode_cursor(record.sequence)

@@ -1,0 +1,29 @@
+"""The enums of the schema: the same classes that are stored, made known to GraphQL here."""
+
+import strawberry
+
+from core.errors import ErrorCode
+from datastores.answer_events import AnswerStepKind
+from datastores.models import AnswerStatus, Channel, DocumentStatus, HandoffState, MessageRole, Role
+
+__all__ = [
+    "AnswerStatus",
+    "AnswerStepKind",
+    "Channel",
+    "DocumentStatus",
+    "ErrorCode",
+    "HandoffState",
+    "MessageRole",
+    "Role",
+]
+
+strawberry.enum(ErrorCode, description="What went wrong, in words that a client may act on.")
+strawberry.enum(Role, description="What a person may do, weakest first.")
+strawberry.enum(MessageRole, description="Who speaks in a message.")
+strawberry.enum(AnswerStatus, description="Where an answer stands. COMPLETED, STOPPED and FAILED are final.")
+strawberry.enum(
+    DocumentStatus, description="Where a document stands. READY means searchable; READY, FAILED, CANCELLED are final."
+)
+strawberry.enum(AnswerStepKind, description="What happens before and between an answer's words.")
+strawberry.enum(Channel, description="Where a conversation takes place.")
+strawberry.enum(HandoffState, description="Who answers: the machine, or an operator.")

@@ -1,0 +1,73 @@
+"""Mutations: documents."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+import strawberry
+from starlette.datastructures import UploadFile
+from strawberry.file_uploads import Upload
+
+from core.errors import RequestError
+from datastores.records import DocumentRecord
+from resolvers import documents
+from schema.errors import DuplicateDocument, InvalidInput, NotFound, UploadRejected
+from schema.records import Info
+from schema.types.knowledge import Document
+
+_PIECE_BYTES = 1024 * 1024
+
+
+@strawberry.input
+class UploadDocumentInput:
+    file: Upload = strawberry.field(
+        description="PDF, plain text or Markdown, by the GraphQL multipart request specification."
+    )
+    name: str | None = strawberry.field(default=None, description="By default the file's own; 1 to 255 characters.")
+    assistant_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Adds the document to this assistant's scope."
+    )
+
+
+@strawberry.type
+class UploadDocumentPayload:
+    document: Document
+
+
+UploadDocumentResult = Annotated[
+    UploadDocumentPayload | UploadRejected | DuplicateDocument | InvalidInput | NotFound,
+    strawberry.union("UploadDocumentResult"),
+]
+
+
+async def _pieces(file: UploadFile) -> AsyncIterator[bytes]:
+    while piece := await file.read(_PIECE_BYTES):
+        yield piece
+
+
+def _name_of(file: UploadFile) -> str:
+    """The client's name for the file. Some clients percent-encode all of it (RFC 7578, section 2), browsers quotes."""
+    name = file.filename or ""
+    try:
+        return unquote(name, errors="strict")
+    except UnicodeDecodeError:
+        return name
+
+
+@strawberry.type
+class KnowledgeMutations:
+    @strawberry.mutation(
+        description="Keep a file and make it searchable in the background: follow `documentProgress`. Needs BUSINESS."
+    )
+    async def upload_document(self, info: Info, input: UploadDocumentInput) -> UploadDocumentResult:
+        file: Any = input.file
+        if not isinstance(file, UploadFile):
+            raise RequestError.bad_input("`file` must be sent as a part of a GraphQL multipart request.")
+        upload = documents.Upload(_name_of(file), _pieces(file))
+        result: Any = await documents.upload_document(
+            info.context, upload, name=input.name, assistant_id=input.assistant_id
+        )
+        accepted = type(result) is DocumentRecord
+        return UploadDocumentPayload(document=result) if accepted else result

@@ -1,0 +1,91 @@
+"""The query root and the viewer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import strawberry
+
+from resolvers import conversations, documents, reading
+from resolvers.arguments import forward_page
+from schema.connections import ConnectionRecord, by_activity, by_creation
+from schema.enums import DocumentStatus
+from schema.interfaces import Node
+from schema.records import Info
+from schema.types.chat import ConversationConnection
+from schema.types.knowledge import DocumentConnection, Passage
+from schema.types.people import AssistantConnection, Tenant, User
+
+First = Annotated[int | None, strawberry.argument(description="1 to 100; 20 by default.")]
+After = Annotated[str | None, strawberry.argument(description="A cursor of this list: the page begins after it.")]
+
+
+@strawberry.type(description="The signed-in person: the root of everything personal.")
+class Viewer:
+    @strawberry.field
+    async def user(self, info: Info) -> User:
+        person: Any = await info.context.person()
+        return person  # type: ignore[no-any-return]
+
+    @strawberry.field
+    async def tenant(self, info: Info) -> Tenant:
+        tenant: Any = await reading.tenant(info.context)
+        return tenant  # type: ignore[no-any-return]
+
+    @strawberry.field(description="Oldest first.")
+    async def assistants(self, info: Info, first: First = None, after: After = None) -> AssistantConnection:
+        page = await reading.assistants(info.context, forward_page(first, after))
+        return ConnectionRecord(page, by_creation)  # type: ignore[return-value]
+
+    @strawberry.field(description="Your own, newest activity first. `title` keeps those whose title contains it.")
+    async def conversations(
+        self, info: Info, title: str | None = None, first: First = None, after: After = None
+    ) -> ConversationConnection:
+        page = await conversations.own_conversations(info.context, title, forward_page(first, after))
+        return ConnectionRecord(page, by_activity)  # type: ignore[return-value]
+
+    @strawberry.field(description="Those you may read, newest first.")
+    async def documents(
+        self,
+        info: Info,
+        status: list[DocumentStatus] | None = None,
+        first: First = None,
+        after: After = None,
+    ) -> DocumentConnection:
+        page = await documents.documents(info.context, status, forward_page(first, after))
+        return ConnectionRecord(page, by_creation)  # type: ignore[return-value]
+
+    @strawberry.field(
+        description="What retrieval gives for a question: the passages an answer would be grounded in, best first."
+    )
+    async def passages(
+        self,
+        info: Info,
+        query: str,
+        first: Annotated[int, strawberry.argument(description="1 to 50.")] = 5,
+        assistant_id: Annotated[
+            strawberry.ID | None, strawberry.argument(description="Only this assistant's scope.")
+        ] = None,
+    ) -> list[Passage]:
+        found: Any = await reading.passages(info.context, query, first, assistant_id)
+        return found  # type: ignore[no-any-return]
+
+
+@strawberry.type
+class Query:
+    @strawberry.field(description="The signed-in person, or null.")
+    async def viewer(self, info: Info) -> Viewer | None:
+        if info.context.claims is None and info.context.token_problem is None:
+            return None
+        await info.context.person()
+        return Viewer()
+
+    @strawberry.field(description="The object of that id; null when it is missing, or not yours to see.")
+    async def node(self, info: Info, id: strawberry.ID) -> Node | None:
+        found: Any = await reading.node(info.context, id)
+        return found  # type: ignore[no-any-return]
+
+    @strawberry.field(description="Up to 100 objects by their ids, in their order.")
+    async def nodes(self, info: Info, ids: list[strawberry.ID]) -> list[Node | None]:
+        found: Any = await reading.nodes(info.context, list(ids))
+        return found  # type: ignore[no-any-return]

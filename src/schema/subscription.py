@@ -1,0 +1,47 @@
+"""The subscription root."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated, Any
+
+import strawberry
+
+from core.ids import NodeKind, parse_id
+from resolvers.answers import follow_answer
+from resolvers.documents import follow_progress
+from schema.events import AnswerEvent, as_answer_event
+from schema.records import Info
+from schema.types.knowledge import DocumentProgress
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription(
+        description="One answer from its beginning, or after a cursor, to its terminal event; then it completes."
+    )
+    async def answer(
+        self,
+        info: Info,
+        id: strawberry.ID,
+        after: Annotated[
+            str | None, strawberry.argument(description="The cursor of the last event that was received.")
+        ] = None,
+    ) -> AsyncGenerator[AnswerEvent, None]:
+        events = await follow_answer(info.context, id, after)
+        return _answer_events(id, events)
+
+    @strawberry.subscription(
+        description="From where the document stands now to READY, FAILED or CANCELLED; then it completes."
+    )
+    async def document_progress(self, info: Info, id: strawberry.ID) -> AsyncGenerator[DocumentProgress, None]:
+        progress: Any = await follow_progress(info.context, id)
+        return progress  # type: ignore[no-any-return]
+
+
+async def _answer_events(id: str, events: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    answer_id = parse_id(NodeKind.ANSWER, id)
+    async with aclosing(events):
+        async for event in events:
+            yield as_answer_event(answer_id, event)

@@ -1,0 +1,1 @@
+"""The object types, each backed by a record."""

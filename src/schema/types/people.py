@@ -1,0 +1,54 @@
+"""Tenants, users and assistants."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import strawberry
+
+from core.ids import NodeKind
+from datastores import records
+from schema.connections import ConnectionRecord, EdgeRecord, PageInfo, edge_cursor
+from schema.enums import Role
+from schema.interfaces import Node
+from schema.records import backed_by, global_id
+
+
+@backed_by(records.TenantRecord, description="An organisation: the unit of isolation.")
+class Tenant(Node):
+    id: strawberry.ID = global_id(NodeKind.TENANT)
+    name: str
+    created_at: datetime
+
+
+@backed_by(records.UserRecord, description="A person.")
+class User(Node):
+    id: strawberry.ID = global_id(NodeKind.USER)
+    name: str
+    email: str
+    role: Role
+    created_at: datetime
+
+
+@backed_by(records.AssistantRecord, description="A use case: instructions, a model and a scope of documents.")
+class Assistant(Node):
+    id: strawberry.ID = global_id(NodeKind.ASSISTANT)
+    name: str
+    instructions: str
+    provider: str | None = strawberry.field(description="Null: the deployment's chat provider.")
+    model: str | None = strawberry.field(description="Null: the provider's default model.")
+    temperature: float
+    created_at: datetime
+
+
+@backed_by(EdgeRecord, name="AssistantEdge")
+class AssistantEdge:
+    cursor: str = edge_cursor()
+    node: Assistant
+
+
+@backed_by(ConnectionRecord, name="AssistantConnection")
+class AssistantConnection:
+    edges: list[AssistantEdge]
+    nodes: list[Assistant]
+    page_info: PageInfo

@@ -1,0 +1,113 @@
+"""Settings come from the environment; a bad value is told by the variable's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from core.settings import Settings, settings_from_environment
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the developer's own."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PORT", "eight thousand"),
+        ("PORT", "65536"),
+        ("PORT", "-1"),
+        ("ENVIRONMENT", "staging"),
+        ("DATABASE_POOL_SIZE", "0"),
+        ("DATABASE_PREPARED_STATEMENTS", "perhaps"),
+        ("ACCESS_TOKEN_TTL", "1"),
+        ("UPLOAD_MAX_BYTES", "0"),
+        ("PARSER_TIMEOUT", "0"),
+        ("PARSER_MEMORY_BYTES", "1"),
+        ("RETRIEVAL_TOP_K", "21"),
+        ("CHAT_PROVIDER", "nobody"),
+        ("EMBEDDING_PROVIDER", "nobody"),
+        ("REDIS_MAX_CONNECTIONS", "1"),
+    ],
+)
+def test_a_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert [error["loc"] for error in caught.value.errors()] == [(variable.lower(),)]
+    assert variable.lower() in str(caught.value)
+
+
+def test_every_setting_has_a_default_so_that_an_empty_environment_is_enough() -> None:
+    settings = Settings()
+    assert (settings.environment, settings.host, settings.port) == ("development", "127.0.0.1", 8000)
+    assert settings.data_dir == Path(".data")
+    assert settings.database_url is None
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("PORT", "DATABASE_URL", "GEMINI_API_KEY", "CORS_ORIGINS"):
+        monkeypatch.setenv(variable, "")
+    settings = Settings()
+    assert (settings.port, settings.database_url, settings.gemini_api_key) == (8000, None, None)
+    assert settings.cors_origins == ()
+
+
+def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", " https://a.test, https://b.test ,")
+    assert Settings().cors_origins == ("https://a.test", "https://b.test")
+
+
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("SECRET_KEY", "GEMINI_API_KEY"):
+        monkeypatch.setenv(variable, f"the hidden {variable}")
+    settings = Settings()
+    assert "hidden" not in repr(settings)
+    assert "hidden" not in str(settings.model_dump())
+
+
+def test_a_key_chooses_the_provider_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().resolved_chat_provider == "local"
+    monkeypatch.setenv("GEMINI_API_KEY", "key")
+    assert Settings().resolved_chat_provider == "gemini"
+    monkeypatch.setenv("CHAT_PROVIDER", "local")
+    assert Settings().resolved_chat_provider == "local"
+
+
+@pytest.mark.parametrize("variable", ["INTROSPECTION", "GRAPHIQL"])
+def test_what_shows_the_schema_is_off_in_production_unless_switched_on(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    enabled = f"{variable.lower()}_enabled"
+    assert getattr(Settings(), enabled) is True
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    assert getattr(Settings(), enabled) is False
+    monkeypatch.setenv(variable, "true")
+    assert getattr(Settings(), enabled) is True
+
+
+def test_links_begin_where_clients_reach_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings(port=8123).resolved_public_url == "http://127.0.0.1:8123"
+    monkeypatch.setenv("PUBLIC_URL", "https://colloquy.test/")
+    assert Settings().resolved_public_url == "https://colloquy.test"
+
+
+def test_the_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings_from_environment.cache_clear()
+    monkeypatch.setenv("PORT", "8001")
+    first = settings_from_environment()
+    monkeypatch.setenv("PORT", "8002")
+    assert settings_from_environment() is first
+    assert first.port == 8001
+    settings_from_environment.cache_clear()
+
+
+def test_settings_do_not_change_under_way() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().port = 1  # type: ignore[misc]

@@ -1,0 +1,77 @@
+"""What a file is, told by its bytes."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import pytest
+
+import pdfs
+from core.errors import DocumentError, ErrorCode
+from ingest.sniff import HEAD_BYTES, ContentType, sniff
+
+
+def archive() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("word/document.xml", "<w:document/>")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("head", "name", "expected"),
+    [
+        (pdfs.manual(1)[:HEAD_BYTES], "manual.pdf", ContentType.PDF),
+        (pdfs.manual(1)[:HEAD_BYTES], "manual.txt", ContentType.PDF),
+        (b"\r\nmailed by a robot\r\n" * 20 + b"%PDF-1.4\n%\xe2\xe3\xcf\xd3", "manual.pdf", ContentType.PDF),
+        (b"\0" * 1000 + b"%PDF-1.4", "manual", ContentType.PDF),
+        (b"A PDF begins with %PDF-1.7 and ends with %%EOF.", "formats.md", ContentType.MARKDOWN),
+        (b"# Title\n\nText.", "README.MD", ContentType.MARKDOWN),
+        (b"# Title\n\nText.", "readme", ContentType.TEXT),
+        ("Größe: 5 €".encode(), "notes.txt", ContentType.TEXT),
+        ("Größe: 5 €".encode()[:-1], "cut-in-a-character.txt", ContentType.TEXT),
+        ("Größe: 5".encode("cp1252"), "notes.txt", ContentType.TEXT),
+        ("\ufeffLine".encode("utf-16-le"), "windows.txt", ContentType.TEXT),
+        (b"line one\r\nline two\r\n\x1a", "dos.txt", ContentType.TEXT),
+        (b"   \n", "blank.txt", ContentType.TEXT),
+    ],
+)
+def test_content_decides_the_type(head: bytes, name: str, expected: ContentType) -> None:
+    assert sniff(head, name) is expected
+
+
+@pytest.mark.parametrize(
+    ("head", "name", "words"),
+    [
+        (b"Just some text.", "report.pdf", "report.pdf is named .pdf but is not a PDF."),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "report.PDF", "report.PDF is named .pdf but is not a PDF."),
+        (b" " * 1030 + b"%PDF-1.4", "late.pdf", "late.pdf is named .pdf but is not a PDF."),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "chart.png", "is an image"),
+        (archive(), "letter.docx", "an Office document or a ZIP archive"),
+        (b"{\\rtf1\\ansi Hello}", "letter.rtf", "Rich Text"),
+        (bytes(range(256)) * 4, "data.bin", "is not a PDF or a text file"),
+        (b"almost text\0", "data.txt", "is not a PDF or a text file"),
+        (bytes(range(1, 256)) * 4, "data.txt", "is not a PDF or a text file"),
+    ],
+)
+def test_other_kinds_are_refused_with_the_reason(head: bytes, name: str, words: str) -> None:
+    with pytest.raises(DocumentError) as refused:
+        sniff(head, name)
+    assert refused.value.code is ErrorCode.UNSUPPORTED_TYPE
+    assert words in refused.value.message
+    assert not refused.value.retryable
+
+
+def test_an_empty_file_is_refused_as_empty_whatever_its_name() -> None:
+    with pytest.raises(DocumentError) as refused:
+        sniff(b"", "report.pdf")
+    assert (refused.value.code, refused.value.message) == (ErrorCode.EMPTY, "report.pdf is empty (0 bytes).")
+
+
+def test_a_message_shows_a_hostile_name_in_one_short_line() -> None:
+    with pytest.raises(DocumentError) as refused:
+        sniff(b"", "a\nb\x1b[31m\u202e" + "x" * 5000 + ".txt")
+    assert refused.value.message.startswith("ab[31mxxx")
+    assert refused.value.message.isprintable()
+    assert len(refused.value.message) < 130

@@ -1,0 +1,169 @@
+"""Ingest jobs as tests run them: uploaded through the product, run by hand or by a worker, seen from behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psutil
+
+from app.services import job_services
+from app.worker import run_worker
+from core.ids import TenantId
+from core.settings import Settings
+from jobs.ingest_document import ingest_document
+from jobs.services import JobServices
+from owner import as_owner, until, uuid_of
+from product import Person, Product
+
+SOURCES = Path(__file__).parents[2] / "src"
+STATE = """SELECT status, epoch, failure_code, failure_message, failure_retryable, pages_done, chunks_done, chunks_total
+  FROM documents WHERE id = $1"""
+STORED = """SELECT (SELECT count(*) FROM document_pages WHERE document_id = $1),
+  (SELECT count(*) FROM chunks WHERE document_id = $1),
+  (SELECT count(DISTINCT (page, start)) FROM chunks WHERE document_id = $1),
+  (SELECT count(*) FROM embeddings e JOIN chunks c ON c.id = e.chunk_id WHERE c.document_id = $1)"""
+
+
+@dataclass
+class State:
+    """A document's row."""
+
+    status: str
+    epoch: int
+    code: str | None
+    message: str | None
+    retryable: bool | None
+    pages_done: int
+    chunks_done: int
+    chunks_total: int | None
+
+
+@dataclass
+class Queued:
+    """An uploaded document that nobody has read yet."""
+
+    settings: Settings
+    tenant: TenantId
+    id: UUID
+
+    async def state(self) -> State:
+        """Its row, as it is now."""
+        (row,) = await as_owner(self.settings, STATE, self.id)
+        return State(*row)
+
+    async def stored(self) -> tuple[int, int]:
+        """How many pages and chunks it has; that no chunk is there twice or without its vector."""
+        ((pages, chunks, distinct, embeddings),) = await as_owner(self.settings, STORED, self.id)
+        assert chunks == distinct == embeddings
+        return pages, chunks
+
+    async def chunk_ids(self) -> list[tuple[Any, ...]]:
+        """Its chunks' ids, in order."""
+        return await as_owner(self.settings, "SELECT id FROM chunks WHERE document_id = $1 ORDER BY ordinal", self.id)
+
+    async def age(self) -> None:
+        """As if its job had not been heard of for an hour."""
+        await self.change("heartbeat_at = now() - interval '1 hour'")
+
+    async def change(self, assignment: str) -> None:
+        """Change its row behind everybody's back."""
+        await as_owner(self.settings, f"UPDATE documents SET {assignment} WHERE id = $1", self.id)
+
+    async def until(self, *statuses: str) -> State:
+        """Look until it stands there."""
+
+        async def there() -> bool:
+            return (await self.state()).status in statuses
+
+        await until(there)
+        return await self.state()
+
+    async def run(self, services: JobServices) -> None:
+        """Run the job here and now."""
+        await ingest_document({"services": services}, self.tenant.hex, self.id.hex)
+
+
+async def queued(product: Product, content: bytes, name: str = "notes.txt", person: Person | None = None) -> Queued:
+    """Upload a document to a product without a worker."""
+    person = person or await product.sign_up()
+    result = await person.upload(content, name)
+    assert result["__typename"] == "UploadDocumentPayload", result
+    ((tenant,),) = await as_owner(product.settings, "SELECT tenant_id FROM users WHERE email = $1", person.email)
+    return Queued(product.settings, TenantId(tenant), uuid_of(result["document"]["id"]))
+
+
+@asynccontextmanager
+async def worker(settings: Settings) -> AsyncIterator[None]:
+    """A worker in this process."""
+    stop = asyncio.Event()
+    working = asyncio.create_task(run_worker(settings, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await working
+
+
+@asynccontextmanager
+async def worker_process(settings: Settings) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A worker in a process of its own, as an operator starts it; killed at the end if it still runs."""
+    names = ("database_url", "database_platform_url", "redis_url", "data_dir")
+    values = {name.upper(): str(getattr(settings, name)) for name in names}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app.cli", "work"),
+        env=kept | values | {"PYTHONPATH": str(SOURCES), "SECRET_KEY": "x" * 32},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@contextmanager
+def log_lines(name: str) -> Iterator[list[logging.LogRecord]]:
+    """What a logger says inside the block."""
+    lines: list[logging.LogRecord] = []
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record)
+
+    handler = Lines()
+    logging.getLogger(name).addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logging.getLogger(name).removeHandler(handler)
+
+
+async def a_parser() -> psutil.Process:
+    """The parser's process that a job of this process has started, once it is there."""
+    found: list[psutil.Process] = []
+
+    async def there() -> bool:
+        for child in psutil.Process(os.getpid()).children(recursive=True):
+            with suppress(psutil.Error):  # it may end while it is looked at
+                if "ingest.child" in " ".join(child.cmdline()):
+                    found.append(child)
+        return bool(found)
+
+    await until(there)
+    return found[0]
+
+
+__all__ = ["Queued", "State", "a_parser", "job_services", "log_lines", "queued", "worker", "worker_process"]

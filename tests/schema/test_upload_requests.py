@@ -1,0 +1,208 @@
+"""Uploads as requests: what is wrong with the body, its size, its headers, its connection."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from core.settings import Settings
+from multipart import BOUNDARY, FILE_MAP, Part, file_map, form, operations, send, upload
+from owner import counts, kept_files
+from product import UPLOAD, Person, Product, running_product
+
+TEXT = b"The harbour of Vexholm freezes in December.\n"
+FILE = Part("0", TEXT, "notes.txt")
+GOOD = form(operations(), file_map(), FILE)
+LIMIT = 10_000
+
+
+@pytest.fixture
+async def small(settings: Settings) -> AsyncIterator[Product]:
+    """A product that takes files of at most `LIMIT` bytes."""
+    async with running_product(settings.model_copy(update={"upload_max_bytes": LIMIT})) as product:
+        yield product
+
+
+async def assert_nothing_left(product: Product) -> None:
+    """No row and no file, and the next upload works."""
+    assert set((await counts(product.settings)).values()) == {0}
+    assert kept_files(product.settings) == []
+
+
+async def assert_works(person: Person) -> None:
+    """The next upload is none the worse for it."""
+    assert (await upload(person, TEXT, "notes.txt"))["__typename"] == "UploadDocumentPayload"
+
+
+def padded(size: int) -> bytes:
+    """So many bytes of text."""
+    return (TEXT * (size // len(TEXT) + 1))[:size]
+
+
+async def in_pieces(body: bytes) -> AsyncIterator[bytes]:
+    """A body whose length nobody has told."""
+    for start in range(0, len(body), 65_536):
+        yield body[start : start + 65_536]
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["with a length", "without a length"])
+async def test_a_file_of_the_greatest_size_is_kept_and_one_byte_more_is_refused(small: Product, told: bool) -> None:
+    person = await small.sign_up()
+    for size, kind in ((LIMIT + 1, "UploadRejected"), (LIMIT, "UploadDocumentPayload")):
+        body = form(operations(), file_map(), Part("0", padded(size), "notes.txt"))
+        reply = await send(small, person.token, body if told else in_pieces(body))
+        result = reply.body["data"]["uploadDocument"]
+        assert result["__typename"] == kind
+        if kind == "UploadRejected":
+            assert (result["code"], str(LIMIT) in result["reason"]) == ("TOO_LARGE", True)
+            await assert_nothing_left(small)
+    assert [path.stat().st_size for path in kept_files(small.settings)] == [LIMIT]
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["with a length", "without a length"])
+async def test_a_body_far_beyond_the_limit_is_refused_before_its_end(small: Product, told: bool) -> None:
+    person = await small.sign_up()
+    address = urlsplit(small.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    length = "Content-Length: 90000000000" if told else "Transfer-Encoding: chunked"
+    writer.write(
+        f"POST /graphql HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {person.token}\r\n{length}\r\n"
+        f"x-colloquy-preflight: 1\r\nContent-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n".encode()
+    )
+    start = form(operations(), file_map(), FILE)[: -len(BOUNDARY) - 8]
+    pieces = [start] + ([] if told else [padded(65_536)] * 40)
+    for piece in pieces:
+        writer.write(piece if told else b"%x\r\n%s\r\n" % (len(piece), piece))
+    # The rest is never sent: whoever waited for it would not answer.
+    status = await reader.readuntil(b"\r\n")
+    body = await reader.read(65_536)
+    writer.close()
+    assert b" 413 " in status
+    assert b"LIMIT_EXCEEDED" in body
+    assert str(LIMIT).encode() in body
+    await assert_nothing_left(small)
+    await assert_works(person)
+
+
+async def test_an_upload_that_is_broken_off_leaves_nothing(small: Product) -> None:
+    person = await small.sign_up()
+    address = urlsplit(small.url)
+    for cut in (40, 300, len(GOOD) - 20):
+        _, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(
+            f"POST /graphql HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {person.token}\r\n"
+            f"x-colloquy-preflight: 1\r\nContent-Type: multipart/form-data; boundary={BOUNDARY}\r\n"
+            f"Content-Length: {len(GOOD)}\r\n\r\n".encode()
+            + GOOD[:cut]
+        )
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+    # The server has one loop: once it answers this, it has noticed the closed connections before it.
+    await person.query("{ viewer { user { id } } }")
+    await assert_nothing_left(small)
+    await assert_works(person)
+
+
+async def test_without_a_header_that_a_foreign_page_cannot_send_an_upload_is_refused(product: Product) -> None:
+    person = await product.sign_up()
+    reply = await send(product, person.token, GOOD, x_colloquy_preflight=None)
+    status, code, message = reply.error
+    assert (status, code) == (400, "BAD_USER_INPUT")
+    assert "x-colloquy-preflight" in message
+    await assert_nothing_left(product)
+    apollo = await send(product, person.token, GOOD, x_colloquy_preflight=None, apollo_require_preflight="true")
+    assert apollo.body["data"]["uploadDocument"]["__typename"] == "UploadDocumentPayload"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"nonsense",
+        GOOD[: len(GOOD) // 2],
+        GOOD[:-4].replace(b"\r\n", b"\n"),
+        form(operations(), file_map(), Part("0", TEXT, "a.txt"), Part("1", TEXT, "b.txt")),
+        form(*[Part(str(number), b"x") for number in range(12)], operations(), file_map(), FILE),
+        form(Part("operations", b"x" * (1024 * 1024 + 1)), file_map(), FILE),
+        form(Part("operations", b"{"), file_map(), FILE),
+        form(Part("operations", b"\xff\xfe"), file_map(), FILE),
+        form(Part("operations", b"null"), file_map(), FILE),
+        form(Part("operations", b"7"), file_map({}), FILE),
+        form(Part("operations", b'"text"'), file_map({}), FILE),
+        form(Part("operations", b"[]"), file_map(), FILE),
+        form(Part("operations", b"[1]"), file_map({"0": ["0.variables.input.file"]}), FILE),
+        form(Part("operations", b'{"query": 1}'), file_map({}), FILE),
+        form(Part("operations", b'{"query": "{viewer{user{id}}}", "variables": 1}'), file_map(), FILE),
+        form(Part("operations", b"[" * 500_000), file_map(), FILE),
+        form(Part("operations", b'{"x":' * 900 + b"1" + b"}" * 900), file_map(), FILE),
+        form(operations(), Part("map", b"{"), FILE),
+        form(operations(), file_map([]), FILE),
+        form(operations(), file_map("0"), FILE),
+        form(operations(), file_map({"0": 7}), FILE),
+        form(operations(), file_map({"0": [7]}), FILE),
+        form(operations(), file_map({"0": [None]}), FILE),
+        form(operations(), file_map({"0": ["variables.input.file.more"]}), FILE),
+        form(operations(), file_map({"0": ["query.x"]}), FILE),
+        form(operations(), file_map({"0": ["nothing.like.it"]}), FILE),
+        form(operations(), file_map({"7": FILE_MAP["0"]}), FILE),
+        form(operations(), file_map()),
+        form(file_map(), FILE),
+        form(Part("operations", operations().content, "operations.json"), file_map(), FILE),
+    ],
+)
+async def test_a_malformed_form_is_refused_in_graphql_s_own_form_and_leaves_nothing(
+    product: Product, body: bytes
+) -> None:
+    person = await product.sign_up()
+    status, code, _ = (await send(product, person.token, body)).error
+    assert status in (200, 400)
+    assert code in ("BAD_USER_INPUT", "GRAPHQL_VALIDATION_FAILED")
+    await assert_nothing_left(product)
+    await assert_works(person)
+
+
+@pytest.mark.parametrize(
+    "kind", ["multipart/form-data", "multipart/form-data; boundary=", "multipart/mixed", "text/plain"]
+)
+async def test_a_content_type_that_is_none_of_an_upload_is_refused(product: Product, kind: str) -> None:
+    person = await product.sign_up()
+    status, code, _ = (await send(product, person.token, GOOD, **{"Content-Type": kind})).error
+    assert (status, code) == (400, "BAD_USER_INPUT")
+    await assert_nothing_left(product)
+
+
+async def test_a_form_without_its_file_says_which_part_is_missing(product: Product) -> None:
+    person = await product.sign_up()
+    _, _, message = (await send(product, person.token, form(operations(), file_map()))).error
+    assert "missing" in message.lower()
+    _, code, message = (await send(product, person.token, form(operations(), file_map({})))).error
+    assert code == "GRAPHQL_VALIDATION_FAILED"
+    assert "file" in message
+
+
+@pytest.mark.parametrize("file", ["notes.txt", "", {"name": "notes.txt"}, 7, ["a"]])
+async def test_a_file_that_is_no_part_of_a_form_is_refused(product: Product, file: object) -> None:
+    person = await product.sign_up()
+    body = await person.raw(UPLOAD, input={"file": file})
+    (error,) = body["errors"]
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert "multipart request" in error["message"]
+    plain = form(operations(), file_map(), Part("0", TEXT))
+    _, code, message = (await send(product, person.token, plain)).error
+    assert (code, "multipart request" in message) == ("BAD_USER_INPUT", True)
+    await assert_nothing_left(product)
+
+
+async def test_a_file_cannot_come_through_a_socket(product: Product) -> None:
+    person = await product.sign_up()
+    async with product.socket(person.token) as socket:
+        payload = {"query": UPLOAD, "variables": {"input": {"file": "notes.txt"}}}
+        await socket.send_json({"id": "1", "type": "subscribe", "payload": payload})
+        frame = json.loads((await socket.receive()).data)
+    assert "multipart request" in frame["payload"]["errors"][0]["message"]
+    await assert_nothing_left(product)

@@ -1,0 +1,180 @@
+"""What PostgreSQL's catalogue says: no table, key or right was forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+from as_owner import TENANT_TABLES, contents, owner
+from two_tenants import World
+
+from app.embedded.account import account_for_postgres, installation
+from core.settings import Settings
+from datastores.postgres import APP_ROLE, PLATFORM_ROLE
+
+PARTITIONS = [f"messages_p{part:02}" for part in range(16)]
+RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
+
+
+async def _rows(settings: Settings, query: str, *arguments: Any) -> list[asyncpg.Record]:
+    async with owner(settings) as connection:
+        return await connection.fetch(query, *arguments)  # type: ignore[no-any-return]
+
+
+async def test_the_models_name_every_table_that_has_a_tenant(settings: Settings) -> None:
+    found = await _rows(
+        settings,
+        """SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
+           WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition""",
+    )
+    assert sorted(row[0] for row in found) == TENANT_TABLES
+
+
+async def test_every_tenant_table_has_rows_of_both_tenants_in_these_tests(world: World, settings: Settings) -> None:
+    for tenant in (world.first, world.second):
+        assert [table for table, (rows, _) in (await contents(settings, tenant.id)).items() if rows == 0] == []
+
+
+async def test_row_level_security_is_enabled_and_not_forced_with_a_policy_both_ways(settings: Settings) -> None:
+    for table in ["tenants", *TENANT_TABLES]:
+        ((enabled, forced),) = await _rows(
+            settings, "SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE oid = $1::regclass", table
+        )
+        assert (enabled, forced) == (True, False), table
+        policies = await _rows(
+            settings,
+            """SELECT permissive, cmd, qual, with_check FROM pg_policies
+               WHERE tablename = $1 AND roles = ARRAY[$2]::name[]""",
+            table,
+            APP_ROLE,
+        )
+        column = "id" if table == "tenants" else "tenant_id"
+        condition = f"({column} = (NULLIF(current_setting('colloquy.tenant_id'::text, true), ''::text))::uuid)"
+        assert [tuple(policy) for policy in policies] == [("PERMISSIVE", "ALL", condition, condition)], table
+
+
+async def test_no_policy_is_for_everybody_and_the_platform_s_are_on_few_tables(settings: Settings) -> None:
+    found = await _rows(settings, "SELECT DISTINCT tablename, unnest(roles) FROM pg_policies WHERE $1 <> ''", APP_ROLE)
+    others = {(table, role) for table, role in found if role != APP_ROLE}
+    assert others == {(t, PLATFORM_ROLE) for t in ("tenants", "users", "assistants", "answers", "documents")}
+
+
+async def test_every_key_between_tenant_tables_begins_with_the_tenant(settings: Settings) -> None:
+    found = await _rows(
+        settings,
+        """SELECT k.conname, k.contype, k.conrelid::regclass::text AS source, k.confrelid::regclass::text AS target,
+             (SELECT array_agg(a.attname::text ORDER BY n) FROM unnest(k.conkey) WITH ORDINALITY AS c(number, n)
+              JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = c.number) AS columns,
+             (SELECT array_agg(a.attname::text ORDER BY n) FROM unnest(k.confkey) WITH ORDINALITY AS c(number, n)
+              JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = c.number) AS targets
+           FROM pg_constraint k JOIN pg_class r ON r.oid = k.conrelid
+           WHERE k.contype IN ('p', 'f') AND r.relname = ANY($1) AND k.conparentid = 0""",
+        TENANT_TABLES,
+    )
+    primary = {row["source"]: row["columns"] for row in found if row["contype"] == b"p"}
+    assert primary == {table: ["tenant_id", "id"] for table in TENANT_TABLES}
+    foreign = [row for row in found if row["contype"] == b"f"]
+    assert {row["source"] for row in foreign} == set(TENANT_TABLES)
+    for row in foreign:
+        if row["target"] == "tenants":
+            assert row["columns"] == ["tenant_id"], row["conname"]
+        else:
+            assert (row["columns"][0], row["targets"]) == ("tenant_id", ["tenant_id", "id"]), row["conname"]
+            assert len(row["columns"]) == 2
+
+
+async def test_unique_keys_are_within_the_tenant_but_for_the_e_mail(settings: Settings) -> None:
+    found = await _rows(
+        settings,
+        """SELECT i.indrelid::regclass::text || '.' || a.attname FROM pg_index i
+           JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+           JOIN pg_class c ON c.oid = i.indrelid
+           WHERE i.indisunique AND NOT c.relispartition AND i.indrelid::regclass::text = ANY($1)""",
+        TENANT_TABLES,
+    )
+    assert {row[0] for row in found if not row[0].endswith(".tenant_id")} == {"users.email"}
+
+
+async def test_messages_have_sixteen_partitions_without_rights_of_their_own(settings: Settings) -> None:
+    found = await _rows(
+        settings,
+        """SELECT c.relname, pg_get_expr(c.relpartbound, c.oid) AS bound, c.relacl
+           FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+           WHERE i.inhparent = 'messages'::regclass ORDER BY 1""",
+    )
+    assert [row["relname"] for row in found] == PARTITIONS
+    assert [row["bound"] for row in found] == [
+        f"FOR VALUES WITH (modulus 16, remainder {number})" for number in range(16)
+    ]
+    ((strategy,),) = await _rows(settings, "SELECT pg_get_partkeydef('messages'::regclass)")
+    assert strategy == "HASH (tenant_id)"
+    for role in (APP_ROLE, PLATFORM_ROLE):
+        for right in RIGHTS:
+            allowed = await _rows(
+                settings,
+                "SELECT p FROM unnest($1::text[]) p WHERE has_table_privilege($2, p, $3)",
+                PARTITIONS,
+                role,
+                right,
+            )
+            assert allowed == [], (role, right)
+
+
+async def test_the_application_has_no_more_rights_than_it_uses(settings: Settings) -> None:
+    tables = await _rows(settings, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    expected: dict[str, set[str]] = {table: {"SELECT", "INSERT", "UPDATE", "DELETE"} for table in TENANT_TABLES}
+    expected["tenants"] = {"SELECT", "UPDATE"}
+    for (table,) in tables:
+        granted = await _rows(
+            settings, "SELECT r FROM unnest($1::text[]) r WHERE has_table_privilege($2, $3, r)", RIGHTS, APP_ROLE, table
+        )
+        assert {row[0] for row in granted} == expected.get(table, set()), table
+
+
+@pytest.mark.parametrize("role", [APP_ROLE, PLATFORM_ROLE])
+async def test_neither_role_can_become_another_or_make_tables(settings: Settings, role: str) -> None:
+    ((able, schema),) = await _rows(
+        settings,
+        """SELECT rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication,
+                  has_schema_privilege($1, 'public', 'CREATE') FROM pg_roles WHERE rolname = $1::name""",
+        role,
+    )
+    assert (able, schema) == (False, False)
+    assert await _rows(settings, "SELECT 1 FROM pg_auth_members WHERE member = $1::regrole", role) == []
+
+
+async def test_functions_that_run_as_the_owner_have_a_fixed_search_path_and_are_not_for_everybody(
+    settings: Settings,
+) -> None:
+    found = await _rows(
+        settings,
+        """SELECT proname, proconfig, has_function_privilege('public', oid, 'EXECUTE') AS everybody,
+                  has_function_privilege($1, oid, 'EXECUTE') AS application,
+                  has_function_privilege($2, oid, 'EXECUTE') AS platform
+           FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace""",
+        APP_ROLE,
+        PLATFORM_ROLE,
+    )
+    assert [tuple(row) for row in found] == [("search_chunks", ["search_path=public, pg_temp"], False, True, False)]
+
+
+async def test_the_owner_s_backup_has_the_rows_of_every_tenant(world: World, settings: Settings) -> None:
+    program = installation(account_for_postgres()) / "bin" / "pg_dump"
+    assert settings.database_owner_url is not None
+    process = await asyncio.create_subprocess_exec(
+        program, "--dbname", settings.database_owner_url, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    dump, complaints = await process.communicate()
+    assert (process.returncode, complaints) == (0, b"")
+    for tenant in (world.first, world.second):
+        for text in (
+            tenant.business.email,
+            tenant.user.email,
+            tenant.document_text.decode(),
+            f"Uma of {tenant.subject}",
+        ):
+            assert text.encode() in dump
+    async with owner(settings) as connection:
+        assert await connection.fetchval("SELECT count(DISTINCT tenant_id) FROM messages") == 2

@@ -1,0 +1,58 @@
+"""Breaking what lies between the product and others: a relay in front of its servers, and Gemini's side of the wire."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from core.settings import Settings
+
+# The stand-ins live beside the tests of the providers.
+sys.path.append(str(Path(__file__).parent / "providers"))
+
+from gemini_server import (
+    Cut,
+    Fail,
+    GeminiServer,
+    Raw,
+    Say,
+    Step,
+    Until,
+    gemini_server,
+    in_time,
+)
+from tls_relay import Relay
+
+__all__ = ["Cut", "Fail", "GeminiServer", "Raw", "Relay", "Say", "Step", "Until", "gemini", "in_time", "relayed"]
+
+
+@asynccontextmanager
+async def relayed(url: str) -> AsyncIterator[tuple[str, Relay]]:
+    """The same URL by way of a port that can be closed (`Relay.close`) and opened again (`Relay.listen_again`)."""
+    relay = Relay()
+    parts = urlsplit(url)
+    assert parts.port is not None
+    await relay.listen(parts.port)
+    try:
+        yield url.replace(f":{parts.port}/", f":{relay.port}/"), relay
+    finally:
+        await relay.close()
+
+
+@asynccontextmanager
+async def gemini(settings: Settings, folder: Path, **changes: object) -> AsyncIterator[tuple[GeminiServer, Settings]]:
+    """A stand-in for Gemini, and settings of a product that uses it; `changes` are further settings."""
+    async with gemini_server() as server:
+        certificates = folder / "gateway.pem"
+        certificates.write_bytes(server.root_certificates)
+        values = {
+            "gemini_api_key": "test-key-1",
+            "gemini_endpoint": server.endpoint,
+            "gemini_root_certificates": certificates,
+            "provider_timeout": 5.0,
+            **changes,
+        }
+        yield server, Settings.model_validate(settings.model_dump() | values)
