@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,11 +25,6 @@ pytest_plugins = ["embedded_servers"]
 
 def _worker() -> str:
     return os.environ.get("PYTEST_XDIST_WORKER", "main")
-
-
-def _redis_number() -> int:
-    name = _worker()
-    return int(name.removeprefix("gw")) + 1 if name.startswith("gw") else 0
 
 
 async def _as_owner(servers: Servers, statement: str) -> None:
@@ -74,12 +70,19 @@ _numbers = iter(range(1_000_000))
 
 
 @pytest.fixture
-def settings(servers: Servers, template: str, models_folder: Path, tmp_path: Path) -> Iterator[Settings]:
-    """Settings of a product with a database and a data folder of its own."""
+def pattern(template: str) -> str:
+    """The database that a test gets a copy of."""
+    return template
+
+
+@contextmanager
+def _own_settings(
+    servers: Servers, pattern: str, models_folder: Path, folder: Path, *, shared: bool
+) -> Iterator[Settings]:
     name = f"test_{servers.run_id}_{_worker()}_{next(_numbers)}"
-    asyncio.run(_as_owner(servers, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    asyncio.run(_as_owner(servers, f"CREATE DATABASE {name} TEMPLATE {pattern}"))
     owner, app, platform = servers.database(name)
-    data_dir = tmp_path / "data"
+    data_dir = folder / "data"
     data_dir.mkdir()
     (data_dir / "models").symlink_to(models_folder)
     yield Settings(
@@ -87,13 +90,20 @@ def settings(servers: Servers, template: str, models_folder: Path, tmp_path: Pat
         database_url=app,
         database_platform_url=platform,
         database_pool_size=5,
-        redis_url=servers.redis(_redis_number()),
+        redis_url=servers.redis(shared=shared),
         secret_key="a secret key for tests, 32 characters",  # type: ignore[arg-type]
         data_dir=data_dir,
         local_token_interval_ms=0,
         port=0,
     )
     asyncio.run(_drop(servers, name))
+
+
+@pytest.fixture
+def settings(servers: Servers, pattern: str, models_folder: Path, tmp_path: Path) -> Iterator[Settings]:
+    """Settings of a product with a database and a data folder of its own."""
+    with _own_settings(servers, pattern, models_folder, tmp_path, shared=False) as own:
+        yield own
 
 
 @pytest.fixture
@@ -105,7 +115,26 @@ async def postgres(settings: Settings) -> AsyncIterator[Postgres]:
 
 
 @pytest.fixture
-async def product(settings: Settings) -> AsyncIterator[Product]:
-    """The API on a loopback port and a worker, both in this process."""
+async def own_product(settings: Settings) -> AsyncIterator[Product]:
+    """A product that the test may harm: an API on a loopback port and a worker, both in this process."""
     async with running_product(settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shared_settings(
+    servers: Servers, template: str, models_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Settings]:
+    """Settings of the product that tests share."""
+    with _own_settings(servers, template, models_folder, tmp_path_factory.mktemp("shared"), shared=True) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="session")
+async def product(shared_settings: Settings) -> AsyncIterator[Product]:
+    """One product for all tests that ask no more of it than its clients do: each signs up a tenant of its own.
+
+    A test that looks at all tenants' rows, or breaks something, takes `own_product`.
+    """
+    async with running_product(shared_settings) as running:
         yield running

@@ -30,7 +30,7 @@ class Servers:
 
     `owner_url` names the database `colloquy` (empty until someone migrates it); the owner may CREATE DATABASE, and each
     new database has the extension `vector`. `app_url` and `platform_url` are for roles that migrations create once for
-    the cluster. Redis has 16 databases; `redis_url` names 0, and worker N of xdist may use N + 1.
+    the cluster. Redis has 16 databases; `redis_url` names 0.
     """
 
     owner_url: str
@@ -46,9 +46,11 @@ class Servers:
         )
         return owner, app, platform
 
-    def redis(self, number: int) -> str:
-        """The URL of another of Redis's numbered databases, 0 to 15."""
-        return f"{self.redis_url.rpartition('/')[0]}/{number}"
+    def redis(self, *, shared: bool = False) -> str:
+        """The URL of the Redis database that this process's tests may empty, or of the one that its tests share."""
+        name = os.environ.get("PYTEST_XDIST_WORKER", "")
+        number = 2 * (int(name.removeprefix("gw")) + 1) if name else 0
+        return f"{self.redis_url.rpartition('/')[0]}/{number + shared}"
 
 
 class _Run:

@@ -12,6 +12,7 @@ import asyncpg
 
 from core.ids import parse_global
 from core.settings import Settings
+from product import Person, Product
 
 
 async def as_owner(settings: Settings, statement: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -23,11 +24,12 @@ async def as_owner(settings: Settings, statement: str, *values: Any) -> list[tup
         await connection.close()
 
 
-async def counts(settings: Settings) -> dict[str, int]:
-    """Rows of the tables that documents fill, of all tenants."""
+async def counts(of: Product | Person) -> dict[str, int]:
+    """Rows of the tables that documents fill, of all tenants or of the person's."""
     tables = ("documents", "document_pages", "chunks", "embeddings", "assistant_documents")
-    columns = ", ".join(f"(SELECT count(*) FROM {table})" for table in tables)
-    (row,) = await as_owner(settings, f"SELECT {columns}")
+    columns = ", ".join(f"(SELECT count(*) FROM {table} WHERE $1::uuid IS NULL OR tenant_id = $1)" for table in tables)
+    tenant = None if isinstance(of, Product) else of.tenant_id
+    (row,) = await as_owner(_settings(of), f"SELECT {columns}", tenant)
     return dict(zip(tables, row, strict=True))
 
 
@@ -37,11 +39,16 @@ async def until(look: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(0.02)
 
 
-def kept_files(settings: Settings) -> list[Path]:
-    """Every file in the storage of originals, whole or not."""
-    return [path for path in (settings.data_dir / "files").rglob("*") if path.is_file()]
+def kept_files(of: Product | Person) -> list[Path]:
+    """Every file in the storage of originals, whole or not, of all tenants or of the person's."""
+    folder = _settings(of).data_dir / "files" / ("" if isinstance(of, Product) else of.tenant_id.hex)
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def uuid_of(global_id: str) -> UUID:
     """What an opaque id names."""
     return parse_global(global_id)[1]
+
+
+def _settings(of: Product | Person) -> Settings:
+    return of.settings if isinstance(of, Product) else of.product.settings

@@ -14,6 +14,7 @@ import uvicorn
 
 from app.asgi import create_app
 from app.worker import run_worker
+from core.ids import TenantId
 from core.settings import Settings
 from core.tasks import end_tasks
 from datastores.redis_client import make_redis
@@ -51,6 +52,11 @@ class Person:
     token: str
     email: str
     user_id: str
+
+    @property
+    def tenant_id(self) -> TenantId:
+        """Whose token it is."""
+        return self.product.services.signer.check_access(self.token).tenant_id
 
     async def query(self, query: str, **variables: Any) -> dict[str, Any]:
         """The data of an operation that must succeed."""

@@ -112,16 +112,16 @@ async def test_an_answer_whose_process_went_away_is_written_again_by_the_next(sl
         assert events[0]["attempt"] == 2
 
 
-async def test_an_answer_that_is_interrupted_too_often_fails_retryably(product: Product) -> None:
-    person = await product.sign_up()
+async def test_an_answer_that_is_interrupted_too_often_fails_retryably(own_product: Product) -> None:
+    person = await own_product.sign_up()
     await person.ready_document(TEXT)
     answer_id = await _asked(person)
     async for _ in person.follow(answer_id):
         pass
-    await _as_owner(product, "UPDATE answers SET status = 'STREAMING', epoch = 3, finished_at = NULL")
-    await _as_owner(product, "DELETE FROM citations")
-    await _as_owner(product, "DELETE FROM messages WHERE role = 'ASSISTANT'")
-    await product.services.redis.flushdb()
+    await _as_owner(own_product, "UPDATE answers SET status = 'STREAMING', epoch = 3, finished_at = NULL")
+    await _as_owner(own_product, "DELETE FROM citations")
+    await _as_owner(own_product, "DELETE FROM messages WHERE role = 'ASSISTANT'")
+    await own_product.services.redis.flushdb()
     events = [event async for event in person.follow(answer_id)]
     assert events[-1]["__typename"] == "AnswerFailed"
     assert events[-1]["failure"]["code"] == "INTERRUPTED"

@@ -170,12 +170,12 @@ async def test_an_original_that_is_gone_is_not_found(product: Product) -> None:
     person = await product.sign_up()
     document_id = await person.ready_document(TEXT)
     url = await link_to(person, document_id)
-    (file,) = kept_files(product.settings)
+    (file,) = kept_files(person)
     file.unlink()
     status, body, response = await get(product, url)
     assert (status, body) == (404, b"The original is no longer there.")
     assert response.headers["X-Content-Type-Options"] == "nosniff"
-    await as_owner(product.settings, "DELETE FROM documents")
+    await as_owner(product.settings, "DELETE FROM documents WHERE id = $1", uuid_of(document_id))
     assert (await get(product, url))[0] == 404
 
 
@@ -183,7 +183,7 @@ async def test_where_originals_are_not_kept_there_is_no_link(product: Product) -
     person = await product.sign_up()
     document_id = await person.ready_document(TEXT)
     url = await link_to(person, document_id)
-    await as_owner(product.settings, "UPDATE documents SET stored = false")
+    await as_owner(product.settings, "UPDATE documents SET stored = false WHERE id = $1", uuid_of(document_id))
     assert await link_to(person, document_id) is None
     assert (await get(product, url))[0] == 404
 

@@ -43,9 +43,9 @@ async def assert_alive(product: Product) -> None:
         assert (response.status, await response.json()) == (200, {"status": "ok"})
 
 
-async def test_with_everything_up_the_product_is_ready(product: Product) -> None:
-    await assert_alive(product)
-    await until_readyz(product, 200)
+async def test_with_everything_up_the_product_is_ready(own_product: Product) -> None:
+    await assert_alive(own_product)
+    await until_readyz(own_product, 200)
 
 
 async def test_without_a_worker_it_is_not_ready_and_says_that_nobody_is_there(settings: Settings) -> None:
@@ -54,11 +54,11 @@ async def test_without_a_worker_it_is_not_ready_and_says_that_nobody_is_there(se
         await assert_alive(product)
 
 
-async def test_a_worker_that_has_ended_is_missed_within_seconds(product: Product) -> None:
-    await until_readyz(product, 200)
+async def test_a_worker_that_has_ended_is_missed_within_seconds(own_product: Product) -> None:
+    await until_readyz(own_product, 200)
     key = "colloquy:queue:health-check"
     # What a killed worker leaves behind ends by itself.
-    assert 0 < await product.services.redis.pttl(key) <= 5_000
+    assert 0 < await own_product.services.redis.pttl(key) <= 5_000
 
 
 async def test_without_redis_it_is_not_ready_until_redis_is_back(settings: Settings) -> None:

@@ -139,15 +139,15 @@ async def test_a_connection_lost_while_nobody_used_it_costs_nothing(
     assert await names(single, tenant) == []
 
 
-async def test_over_http_a_lost_connection_fails_one_request_without_internal_words(product: Product) -> None:
-    person = await product.sign_up()
+async def test_over_http_a_lost_connection_fails_one_request_without_internal_words(own_product: Product) -> None:
+    person = await own_product.sign_up()
     query = "{ viewer { user { email } } }"
-    connection = await asyncpg.connect(product.settings.database_owner_url)
+    connection = await asyncpg.connect(own_product.settings.database_owner_url)
     async with connection.transaction():
         # Holds the request in the middle of its query, so that the connection is lost there.
         await connection.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
         blocked = asyncio.create_task(person.raw(query))
-        await kill(product.settings, await _waiting(connection))
+        await kill(own_product.settings, await _waiting(connection))
     body = await blocked
     await connection.close()
     assert body["data"] == {"viewer": None}

@@ -27,10 +27,10 @@ async def small(settings: Settings) -> AsyncIterator[Product]:
         yield product
 
 
-async def assert_nothing_left(product: Product) -> None:
+async def assert_nothing_left(of: Product | Person) -> None:
     """No row and no file, and the next upload works."""
-    assert set((await counts(product.settings)).values()) == {0}
-    assert kept_files(product.settings) == []
+    assert set((await counts(of)).values()) == {0}
+    assert kept_files(of) == []
 
 
 async def assert_works(person: Person) -> None:
@@ -60,7 +60,7 @@ async def test_a_file_of_the_greatest_size_is_kept_and_one_byte_more_is_refused(
         if kind == "UploadRejected":
             assert (result["code"], str(LIMIT) in result["reason"]) == ("TOO_LARGE", True)
             await assert_nothing_left(small)
-    assert [path.stat().st_size for path in kept_files(small.settings)] == [LIMIT]
+    assert [path.stat().st_size for path in kept_files(small)] == [LIMIT]
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["with a length", "without a length"])
@@ -114,7 +114,7 @@ async def test_without_a_header_that_a_foreign_page_cannot_send_an_upload_is_ref
     status, code, message = reply.error
     assert (status, code) == (400, "BAD_USER_INPUT")
     assert "x-colloquy-preflight" in message
-    await assert_nothing_left(product)
+    await assert_nothing_left(person)
     apollo = await send(product, person.token, GOOD, x_colloquy_preflight=None, apollo_require_preflight="true")
     assert apollo.body["data"]["uploadDocument"]["__typename"] == "UploadDocumentPayload"
 
@@ -162,7 +162,7 @@ async def test_a_malformed_form_is_refused_in_graphql_s_own_form_and_leaves_noth
     status, code, _ = (await send(product, person.token, body)).error
     assert status in (200, 400)
     assert code in ("BAD_USER_INPUT", "GRAPHQL_VALIDATION_FAILED")
-    await assert_nothing_left(product)
+    await assert_nothing_left(person)
     await assert_works(person)
 
 
@@ -173,7 +173,7 @@ async def test_a_content_type_that_is_none_of_an_upload_is_refused(product: Prod
     person = await product.sign_up()
     status, code, _ = (await send(product, person.token, GOOD, **{"Content-Type": kind})).error
     assert (status, code) == (400, "BAD_USER_INPUT")
-    await assert_nothing_left(product)
+    await assert_nothing_left(person)
 
 
 async def test_a_form_without_its_file_says_which_part_is_missing(product: Product) -> None:
@@ -195,7 +195,7 @@ async def test_a_file_that_is_no_part_of_a_form_is_refused(product: Product, fil
     plain = form(operations(), file_map(), Part("0", TEXT))
     _, code, message = (await send(product, person.token, plain)).error
     assert (code, "multipart request" in message) == ("BAD_USER_INPUT", True)
-    await assert_nothing_left(product)
+    await assert_nothing_left(person)
 
 
 async def test_a_file_cannot_come_through_a_socket(product: Product) -> None:
@@ -205,4 +205,4 @@ async def test_a_file_cannot_come_through_a_socket(product: Product) -> None:
         await socket.send_json({"id": "1", "type": "subscribe", "payload": payload})
         frame = json.loads((await socket.receive()).data)
     assert "multipart request" in frame["payload"]["errors"][0]["message"]
-    await assert_nothing_left(product)
+    await assert_nothing_left(person)

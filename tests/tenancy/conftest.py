@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +31,7 @@ def world(servers: Servers, template: str, models_folder: Path, tmp_path_factory
         database_owner_url=owner,
         database_url=app,
         database_platform_url=platform,
-        redis_url=servers.redis(_redis_number()),
+        redis_url=servers.redis(),
         secret_key="a secret key for tests, 32 characters",
         data_dir=data_dir,
         access_token_ttl=DAY,
@@ -53,22 +52,13 @@ def world(servers: Servers, template: str, models_folder: Path, tmp_path_factory
 
 
 @pytest.fixture
-def settings(world: World, settings: Settings, servers: Servers) -> Settings:
-    """Settings of a product on a copy of the world, in place of an empty one."""
-    name = str(settings.database_owner_url).rpartition("/")[2]
+def pattern(world: World) -> str:
+    """A copy of the world, in place of an empty database."""
+    return world.database
 
-    async def copy() -> None:
-        connection = await asyncpg.connect(servers.owner_url)
-        await connection.execute(f"DROP DATABASE {name}")
-        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {world.database}")
-        await connection.close()
 
-    asyncio.run(copy())
+@pytest.fixture
+def settings(world: World, settings: Settings) -> Settings:
+    """Settings of a product on a copy of the world, files and all."""
     shutil.copytree(world.files, settings.data_dir / "files")
     return settings
-
-
-def _redis_number() -> int:
-    """As the settings of each test have it: workers of pytest-xdist must not empty each other's database."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    return int(worker.removeprefix("gw")) + 1 if worker else 0

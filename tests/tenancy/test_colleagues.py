@@ -15,9 +15,9 @@ IDS = "{ viewer { conversations { nodes { id messages { nodes { id answers { id 
 
 
 @pytest.fixture
-def tenant(world: World, product: Product) -> Tenant:
+def tenant(world: World, own_product: Product) -> Tenant:
     """The first tenant on the running product."""
-    return present(world.first, product)
+    return present(world.first, own_product)
 
 
 async def _ids(person: Person) -> dict[str, str]:

@@ -51,13 +51,13 @@ class Both:
 
 
 @pytest.fixture(params=["as written", "query filter removed"])
-def both(request: pytest.FixtureRequest, world: World, product: Product) -> Iterator[Both]:
+def both(request: pytest.FixtureRequest, world: World, own_product: Product) -> Iterator[Both]:
     """Each test runs twice; with the filter removed row-level security alone must hold."""
-    tenants = Both(product, theirs=present(world.first, product), mine=present(world.second, product))
+    tenants = Both(own_product, theirs=present(world.first, own_product), mine=present(world.second, own_product))
     if request.param == "as written":
         yield tenants
         return
-    with tenant_filter_removed(product.services.postgres) as rewritten:
+    with tenant_filter_removed(own_product.services.postgres) as rewritten:
         yield tenants
     assert rewritten, "the test ran no statement with a tenant filter"
 
@@ -222,13 +222,13 @@ async def test_a_token_that_joins_a_person_to_a_foreign_tenant_is_nobody_s(both:
 
 
 async def test_with_neither_filter_nor_row_level_security_a_foreign_row_would_show(
-    world: World, product: Product
+    world: World, own_product: Product
 ) -> None:
     """The proof that these tests can fail."""
-    person, foreign = present(world.second, product).business, world.first.ids["Assistant"]
-    with tenant_filter_removed(product.services.postgres):
+    person, foreign = present(world.second, own_product).business, world.first.ids["Assistant"]
+    with tenant_filter_removed(own_product.services.postgres):
         assert (await person.query(NODE, id=foreign))["node"] is None
-        async with owner(product.settings) as connection:
+        async with owner(own_product.settings) as connection:
             await connection.execute("ALTER TABLE assistants DISABLE ROW LEVEL SECURITY")
         assert (await person.query(NODE, id=foreign))["node"]["id"] == foreign
     assert (await person.query(NODE, id=foreign))["node"] is None

@@ -186,8 +186,10 @@ class EmbeddedPostgres:
                 death_signal=signal.SIGINT,
             )
         deadline = time.monotonic() + _START_TIMEOUT
-        while not self._says_ready(self._process.pid):
+        while True:
             checkpoint()
+            if self._says_ready(self._process.pid):
+                return
             try:
                 self._process.wait(0.02)
             except subprocess.TimeoutExpired:

@@ -121,8 +121,10 @@ class EmbeddedRedis:
             mark = log.tell()
             self._process = spawn([_program(), self.home / "redis.conf"], log=log, cwd=self.home)
         deadline = time.monotonic() + _START_TIMEOUT
-        while not self._answers():
+        while True:
             checkpoint()
+            if self._answers():
+                return True
             try:
                 self._process.wait(0.02)
             except subprocess.TimeoutExpired:
@@ -134,7 +136,6 @@ class EmbeddedRedis:
                 if _DAMAGED.encode() in written.read():
                     return False
             raise ConfigurationError(self._failure(f"ended at its start with status {self._process.returncode}"))
-        return True
 
     def _answers(self) -> bool:
         """Whether it answers a ping with our password; while it loads its file it does not."""
