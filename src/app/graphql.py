@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import orjson
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
@@ -19,6 +20,7 @@ from strawberry.http import GraphQLRequestData
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import SubscribeMessage
 from strawberry.types.unset import UNSET, UnsetType
 
 from app.uploads import UploadRequestAdapter, close_files
@@ -33,10 +35,25 @@ _CODES = {413: RequestErrorCode.LIMIT_EXCEEDED}
 class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
     """One context to an operation, and a bad operation fails alone. The methods are private to Strawberry."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._asked_for_cost: set[str] = set()
+        """Ids of operations that have been accepted, and have not begun to run."""
+
+    async def handle_subscribe(self, message: SubscribeMessage) -> None:
+        """Accept an operation; Strawberry drops the payload's `extensions`."""
+        await super().handle_subscribe(message)
+        asked = message["payload"].get("extensions")
+        if isinstance(asked, dict) and asked.get("cost") is True and message["id"] in self.operations:
+            self._asked_for_cost.add(message["id"])
+
     async def run_operation(self, operation: Operation[Context, None]) -> None:
         """Run one operation of the socket with loaders and a transaction of its own."""
         scope = copy.copy(self)  # shares the socket and the operations; only `context` differs
         scope.context = self.context.for_operation()
+        if operation.id in self._asked_for_cost:
+            self._asked_for_cost.remove(operation.id)
+            scope.context.report_cost()
         await super(WebSocketHandler, scope).run_operation(operation)
 
     async def handle_task_exception(self, error: Exception) -> None:
@@ -75,7 +92,7 @@ class ColloquyGraphQL(GraphQL[Context, None]):
     def __init__(self, services: Services) -> None:
         settings = services.settings
         super().__init__(
-            make_schema(introspection=settings.introspection_enabled),
+            make_schema(introspection=settings.introspection_enabled, settings=settings),
             graphql_ide=None,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
             multipart_uploads_enabled=True,
@@ -101,6 +118,8 @@ class ColloquyGraphQL(GraphQL[Context, None]):
         """The context of a request, or of a socket until its operations get their own."""
         context = Context(self._services, None, self._public_url(request))
         context.authenticate(request.headers.get("authorization"))
+        if request.headers.get("x-colloquy-cost") == "1":
+            context.report_cost()
         return context
 
     async def on_ws_connect(self, context: Context) -> UnsetType | dict[str, object] | None:

@@ -17,6 +17,7 @@ from datastores.postgres import Postgres
 from datastores.redis_client import make_redis
 from jobs.queue import JobQueue
 from jobs.services import JobServices
+from providers.mail.registry import mail_transport
 from providers.registry import Providers
 from resolvers.context import Services
 
@@ -39,6 +40,7 @@ async def job_services(settings: Settings) -> AsyncGenerator[JobServices, None]:
             files=FileStorage(settings.data_dir / "files"),
             providers=providers,
             queue=JobQueue(redis),
+            mail=mail_transport(settings),
         )
 
 

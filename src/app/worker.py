@@ -1,9 +1,13 @@
-"""The worker process: arq's loop around our jobs."""
+"""The worker process: arq's loops around our jobs, one for documents and one for mail.
+
+Two queues, because a document may take hours and as many of them as are read at once would hold up every mail.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
@@ -18,6 +22,7 @@ from core.settings import Settings
 from core.tasks import end_tasks
 from datastores import redis_keys
 from datastores.redis_client import REDIS_ERRORS, make_redis
+from jobs.deliver_mail import deliver_mail, sweep_mail
 from jobs.ingest_document import ingest_document
 from jobs.services import JobServices
 from jobs.sweep_documents import sweep_documents
@@ -25,9 +30,17 @@ from jobs.sweep_documents import sweep_documents
 MAX_JOBS = 2
 """Documents at once: reading and embedding use all cores as it is."""
 JOB_SECONDS = 6 * 3600
+MAX_MAIL_JOBS = 4
+"""Connections to the mail server at once."""
+MAIL_JOB_SECONDS = 15 * 60
+"""A batch of mails is bounded at 20 x 30 s."""
 POLL_SECONDS = 0.1
 HEALTH_SECONDS = 2
 RECONNECT_SECONDS = 1.0
+DRAIN_SECONDS = 2.0
+"""What the mails in hand get at the end, and then arq for its bookkeeping."""
+SWEEP_SECONDS = set(range(0, 60, 5))
+"""In each minute."""
 log = structlog.get_logger(__name__)
 
 
@@ -36,6 +49,8 @@ async def run_worker(settings: Settings, stop: asyncio.Event | None = None) -> N
     stop = stop or asyncio.Event()
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(job_services(settings))
+        if settings.smtp_url is None and settings.environment == "production":
+            log.warning("SMTP_URL is not set: mail is written to files in DATA_DIR/mail, and nobody gets it")
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stopping.done():
@@ -49,21 +64,62 @@ async def run_worker(settings: Settings, stop: asyncio.Event | None = None) -> N
 
 
 async def _work_until(stopping: asyncio.Task[Any], services: JobServices, redis: Redis) -> None:
-    """Run arq's loop until the task ends. Raises what the loop raises when Redis goes away; closes `redis`."""
-    worker = _worker(services, ArqRedis(redis.connection_pool, default_queue_name=redis_keys.QUEUE))
-    working = asyncio.create_task(worker.async_run())
+    """Run arq's loops until the task ends. Raises what a loop raises when Redis goes away; closes `redis`."""
+    connection = ArqRedis(redis.connection_pool, default_queue_name=redis_keys.QUEUE)
+    documents, mail = _document_worker(services, connection), _mail_worker(services, connection)
+    loops = [asyncio.create_task(worker.async_run()) for worker in (documents, mail)]
     try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            await working
+        await asyncio.wait({*loops, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for loop in loops:
+            if loop.done():
+                await loop
+        # A mail that is cut off may have arrived, and would be sent again.
+        mail.allow_pick_jobs = False
+        await _ended_within(DRAIN_SECONDS, mail.tasks.values())
     finally:
-        # Jobs before the loop that runs them; `Worker.close` would stumble over cancelled ones.
-        await end_tasks(worker.tasks.values())
-        await end_tasks([working])
+        await _end(loops, documents, mail)
+        await redis.aclose()
+
+
+async def _end(loops: Sequence[asyncio.Task[Any]], *workers: _Worker) -> None:
+    """End jobs and loops, letting arq finish what it does with Redis.
+
+    A cancellation would leave its pipelines open, or go no further than its shield around a job's bookkeeping.
+    """
+    for worker in workers:
+        worker.allow_pick_jobs = False
+    await end_tasks(task for worker in workers for task in worker.job_tasks.values())
+    await _ended_within(DRAIN_SECONDS, loops)
+    # What a loop had picked already has begun when those made room.
+    await end_tasks(task for worker in workers for task in worker.job_tasks.values())
+    around = [task for worker in workers for task in worker.tasks.values()]
+    await _ended_within(DRAIN_SECONDS, around)
+    await end_tasks([*around, *loops])
+    for worker in workers:
+        # `Worker.close` would stumble over jobs that were cancelled.
         worker.tasks.clear()
         with suppress(*REDIS_ERRORS):
             await worker.close()
-        await redis.aclose()
+
+
+async def _ended_within(seconds: float, tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Wait for the tasks' end, but no longer than that; what they raise is theirs."""
+    if pending := [task for task in tasks if not task.done()]:
+        await asyncio.wait(pending, timeout=seconds)
+
+
+class _Ended(Exception):
+    """arq's loop has come to the end of a round, and may not begin jobs any more."""
+
+
+class _Worker(Worker):
+    """arq's worker, whose loop ends by itself once `allow_pick_jobs` is off."""
+
+    async def heart_beat(self) -> None:
+        """The last act of each round."""
+        await super().heart_beat()
+        if not self.allow_pick_jobs:
+            raise _Ended
 
 
 async def run_until_signal(settings: Settings) -> None:
@@ -74,20 +130,40 @@ async def run_until_signal(settings: Settings) -> None:
     await run_worker(settings, stop)
 
 
-def _worker(services: JobServices, redis: ArqRedis) -> Worker:
+def _document_worker(services: JobServices, redis: ArqRedis) -> _Worker:
+    return _worker(
+        services,
+        redis,
+        redis_keys.QUEUE,
+        functions=[func(ingest_document, timeout=JOB_SECONDS, keep_result=0, max_tries=1)],
+        cron_jobs=[cron(sweep_documents, second=SWEEP_SECONDS, run_at_startup=True)],
+        max_jobs=MAX_JOBS,
+    )
+
+
+def _mail_worker(services: JobServices, redis: ArqRedis) -> _Worker:
+    return _worker(
+        services,
+        redis,
+        redis_keys.MAIL_QUEUE,
+        functions=[func(deliver_mail, timeout=MAIL_JOB_SECONDS, keep_result=0, max_tries=1)],
+        cron_jobs=[cron(sweep_mail, second=SWEEP_SECONDS, run_at_startup=True)],
+        max_jobs=MAX_MAIL_JOBS,
+    )
+
+
+def _worker(services: JobServices, redis: ArqRedis, queue: str, **jobs: Any) -> _Worker:
     async def on_startup(ctx: dict[str, Any]) -> None:
         ctx["services"] = services
 
-    return Worker(
-        # A job that is unfinished is a row in PostgreSQL: arq's own results and retries would be a second truth.
-        functions=[func(ingest_document, timeout=JOB_SECONDS, keep_result=0, max_tries=1)],
-        cron_jobs=[cron(sweep_documents, second=set(range(0, 60, 5)), run_at_startup=True)],
-        queue_name=redis_keys.QUEUE,
+    return _Worker(
+        **jobs,
+        queue_name=queue,
         redis_pool=redis,
         on_startup=on_startup,
-        max_jobs=MAX_JOBS,
         poll_delay=POLL_SECONDS,
         health_check_interval=HEALTH_SECONDS,
+        # What is unfinished is a row in PostgreSQL: arq's own results and retries would be a second truth.
         keep_result=0,
         log_results=False,
         # arq's own handler cancels once, which can be lost: see `core.tasks`.

@@ -10,6 +10,8 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MEBIBYTE = 1024 * 1024
+MOST_PER_MINUTE = 1_000_000
+"""One request in 60 microseconds: beyond that nothing is limited."""
 
 
 class Settings(BaseSettings):
@@ -45,6 +47,13 @@ class Settings(BaseSettings):
     file_link_ttl: int = Field(600, ge=10)
     """Seconds a signed link to an original is good for."""
 
+    smtp_url: SecretStr | None = None
+    """`smtp://user:password@host:587` or `smtps://…`; without it mail is written to DATA_DIR/mail."""
+    smtp_root_certificates: Path | None = None
+    """PEM file with the authorities to trust there instead of the public ones."""
+    mail_from: str | None = None
+    """`name@example.com` or `Name <name@example.com>`; required with SMTP_URL."""
+
     upload_max_bytes: int = Field(100 * MEBIBYTE, ge=1)
     document_max_pages: int = Field(5_000, ge=1)
     parser_timeout: float = Field(120.0, gt=0)
@@ -68,10 +77,49 @@ class Settings(BaseSettings):
     local_token_interval_ms: float = Field(8.0, ge=0)
     """Pace of the local answerer's words, so that a person sees them arrive; 0 sends them at once."""
 
+    rate_limit_requests_per_minute: int = Field(60, ge=1, le=MOST_PER_MINUTE)
+    """Of a person, in the long run; the burst is how many may come at once. So for the pairs below."""
+    rate_limit_burst: int = Field(10, ge=1, le=MOST_PER_MINUTE)
+    rate_limit_anonymous_per_minute: int = Field(60, ge=1, le=MOST_PER_MINUTE)
+    """Of a network address, without a person."""
+    rate_limit_anonymous_burst: int = Field(20, ge=1, le=MOST_PER_MINUTE)
+    rate_limit_sign_in_per_minute: int = Field(5, ge=1, le=MOST_PER_MINUTE)
+    """Of a network address; an account may be tried twice as often."""
+    rate_limit_sign_in_burst: int = Field(10, ge=1, le=MOST_PER_MINUTE)
+    rate_limit_sign_up_per_minute: int = Field(1, ge=1, le=MOST_PER_MINUTE)
+    """Of a network address."""
+    rate_limit_sign_up_burst: int = Field(5, ge=1, le=MOST_PER_MINUTE)
+    rate_limit_uploads_per_minute: int = Field(20, ge=1, le=MOST_PER_MINUTE)
+    """Of a person."""
+    rate_limit_uploads_burst: int = Field(10, ge=1, le=MOST_PER_MINUTE)
+    rate_limit_concurrent_answers: int = Field(20, ge=1)
+    """Of a tenant, over all processes."""
+
     retrieval_top_k: int = Field(5, ge=1, le=20)
 
     answer_log_ttl: int = Field(60, ge=1)
     """Seconds that a finished answer's log stays in Redis."""
+
+    limit_document_bytes: int = Field(32_768, ge=1)
+    """Of a GraphQL document. What each of these limits counts: `docs/operations.md`."""
+    limit_tokens: int = Field(2_000, ge=1)
+    limit_definitions: int = Field(100, ge=1)
+    limit_selections: int = Field(1_000, ge=1)
+    limit_depth: int = Field(15, ge=1)
+    limit_aliases: int = Field(15, ge=1)
+    limit_directives: int = Field(50, ge=1)
+    limit_merges: int = Field(2_500, ge=1)
+    limit_cost: int = Field(20_000, ge=1)
+    limit_introspection_depth: int = Field(20, ge=1)
+    limit_introspection_cost: int = Field(50_000, ge=1)
+    limit_list_items: int = Field(100, ge=1)
+    limit_input_depth: int = Field(10, ge=1)
+    limit_input_bytes: int = Field(262_144, ge=1)
+    limit_input_digits: int = Field(32, ge=1)
+    document_cache_entries: int = Field(1_000, ge=1)
+    """Parsed and validated documents that a process keeps."""
+    document_cache_bytes: int = Field(32 * MEBIBYTE, ge=1)
+    """Memory that they may take, estimated."""
 
     introspection: bool | None = None
     graphiql: bool | None = None

@@ -1,10 +1,11 @@
-"""Originals on disk, under `DATA_DIR/files/<tenant>/<document>`. A file is there whole or not at all."""
+"""Files on disk, there whole or not at all; originals are under `DATA_DIR/files/<tenant>/<document>`."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import os
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,19 @@ class StoredFile:
     sha256: str
     head: bytes
     """The first 4 KiB, for sniffing the type."""
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace the file in one step, mode 0600: a killed process leaves the old content or the new. Raises OSError."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    file, draft = os.fdopen(descriptor, "wb"), Path(name)
+    try:
+        file.write(content)
+        _commit(file, draft, path)
+    except BaseException:
+        file.close()
+        draft.unlink(missing_ok=True)
+        raise
 
 
 class FileStorage:
@@ -69,7 +83,7 @@ class FileStorage:
 
 
 def _commit(file: BinaryIO, partial: Path, path: Path) -> None:
-    """Make the bytes durable, then give them their name: a crash in between leaves only a `.part`."""
+    """Make the bytes durable, then give them their name: a crash in between leaves only the partial file."""
     file.flush()
     os.fsync(file.fileno())
     file.close()

@@ -36,6 +36,7 @@ class Purpose(enum.Enum):
     SIGN_IN = "sign-in"
     SIGN_UP = "sign-up"
     SWEEP = "sweep"
+    RELAY = "relay"
     HEALTH = "health"
 
 
@@ -160,6 +161,8 @@ def _engine(settings: Settings, url: str, size: int) -> AsyncEngine:
         max_overflow=settings.database_pool_overflow,
         pool_pre_ping=True,
         pool_recycle=3600,
+        # An error that is logged has its statement, not the values: hashes of passwords, links in mails.
+        hide_parameters=True,
         connect_args=connect_arguments(settings, url),
     )
 

@@ -1,4 +1,4 @@
-"""Every Redis key and channel, built here and nowhere else; all but the queue's carry their tenant."""
+"""Every Redis key and channel, built here and nowhere else; all but the queue's and the rates' carry their tenant."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from uuid import UUID
 from core.ids import TenantId
 
 QUEUE = "colloquy:queue"
-"""arq's queue; its health-check key is derived from it by arq."""
+"""arq's queue of documents; its health-check key is derived from it by arq."""
+MAIL_QUEUE = "colloquy:mail-queue"
+"""arq's queue of mail, which must not wait behind documents."""
 
 
 def answer_log(tenant_id: TenantId, answer_id: UUID) -> str:
@@ -33,3 +35,13 @@ def answer_lease(tenant_id: TenantId, answer_id: UUID) -> str:
 def document_live(tenant_id: TenantId, document_id: UUID) -> str:
     """The pub/sub channel that says that a document's progress has changed."""
     return f"colloquy:{tenant_id.hex}:document:{document_id.hex}:live"
+
+
+def answer_slots(tenant_id: TenantId) -> str:
+    """The sorted set of the answers that a tenant has being written, by the end of their slots' leases."""
+    return f"colloquy:{tenant_id.hex}:answer-slots"
+
+
+def rate(limit: str, subject: str) -> str:
+    """When all that a subject has taken of a limit is paid off, in microseconds since 1970."""
+    return f"colloquy:rate:{limit}:{subject}"

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from sqlalchemy import Executable
+from sqlalchemy import Executable, event
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -45,12 +45,30 @@ class Reads(Protocol):
         ...
 
 
+class StatementCount:
+    """How many statements have been sent on the connections that it was told to listen to."""
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def listen(self, connection: AsyncConnection) -> None:
+        """Count from here on, until the connection goes back to its pool."""
+        event.listen(connection.sync_connection, "before_cursor_execute", self._note)
+
+    def _note(self, *_: object) -> None:
+        self.total += 1
+
+
 class _Reading:
     """Reading on an open connection. One statement at a time: loaders of one operation take turns."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
         self._turn = asyncio.Lock()
+
+    def count(self, statements: StatementCount) -> None:
+        """Count the transaction's statements, the flushes of its session among them, but no COPY."""
+        statements.listen(self._connection)
 
     async def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
         async with self._turn:
@@ -120,9 +138,10 @@ class PlatformTransaction(_Writing):
 class LazyRead:
     """The one read transaction of a GraphQL operation, opened by the first query that needs it."""
 
-    def __init__(self, postgres: Postgres, tenant_id: TenantId) -> None:
+    def __init__(self, postgres: Postgres, tenant_id: TenantId, statements: StatementCount | None = None) -> None:
         self.tenant_id = tenant_id
         self._postgres = postgres
+        self._statements = statements
         self._stack = AsyncExitStack()
         # Whoever ends the transaction waits for the statement that runs: fields of one operation do not know of
         # each other, and one of them ends it before it waits for something slow.
@@ -160,6 +179,8 @@ class LazyRead:
         async with self._turn:
             if self._open is None:
                 self._open = await self._stack.enter_async_context(self._postgres.read(self.tenant_id))
+                if self._statements is not None:
+                    self._open.count(self._statements)
             try:
                 yield self._open
             except BaseException as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
@@ -14,6 +15,7 @@ from datastores import redis_keys
 from datastores.redis_client import REDIS_ERRORS
 
 INGEST_DOCUMENT = "ingest_document"
+DELIVER_MAIL = "deliver_mail"
 WAKE_SECONDS = 300
 """arq keeps a job's id while it might run; a worker that is killed before it claims the document takes the id with it
 for hours. So the id is another one every so many seconds."""
@@ -40,3 +42,13 @@ class JobQueue:
             )
         except REDIS_ERRORS as error:
             log.warning("job not enqueued", document=document_id.hex, error=type(error).__name__)
+
+    async def deliver_mail(self, after: timedelta | None = None) -> None:
+        """Wake a worker for the mails of the outbox: call it after the commit. Nothing is raised, as above.
+
+        Each call is a job of its own: one that stood for several could be over before the last of them was committed.
+        """
+        try:
+            await self._arq.enqueue_job(DELIVER_MAIL, _queue_name=redis_keys.MAIL_QUEUE, _defer_by=after)
+        except REDIS_ERRORS as error:
+            log.warning("job not enqueued", job=DELIVER_MAIL, error=type(error).__name__)

@@ -10,6 +10,7 @@ from core.settings import Settings
 from datastores.files import FileStorage
 from datastores.postgres import Postgres
 from jobs.queue import JobQueue
+from providers.mail.base import MailTransport
 from providers.registry import Providers
 
 
@@ -23,3 +24,4 @@ class JobServices:
     files: FileStorage
     providers: Providers
     queue: JobQueue
+    mail: MailTransport

@@ -22,7 +22,7 @@ from datastores.models import Role
 from datastores.people import user_by_id
 from datastores.postgres import Postgres
 from datastores.records import UserRecord
-from datastores.transactions import LazyRead, WriteTransaction
+from datastores.transactions import LazyRead, StatementCount, WriteTransaction
 from jobs.queue import JobQueue
 from loaders import Loaders
 from providers.registry import Providers
@@ -59,7 +59,16 @@ class Context:
         """Why the token that came with the request is no good; None where there was none, or a good one."""
         self.connection_params: dict[str, Any] | None = None
         """Set by the WebSocket handler: the payload of `connection_init`."""
+        self.requested_cost = 0
+        """What the operation may cost at most, by the limits' count."""
+        self.statements: StatementCount | None = None
+        """Counts the SQL statements of the operation's tenant, where the request asked for its cost."""
         self._person: UserRecord | None = None
+
+    def report_cost(self) -> None:
+        """Count the SQL statements from here on, and have the result say what the operation cost."""
+        if self.statements is None:
+            self.statements = StatementCount()
 
     def for_operation(self) -> Context:
         """A fresh context for the same client: own transaction, own loaders, own request id."""
@@ -85,7 +94,7 @@ class Context:
         """The operation's one read transaction. Raises `RequestError` when nobody is signed in."""
         if self.claims is None:
             raise RequestError.unauthenticated(self.token_problem or "Sign in first.")
-        return LazyRead(self.services.postgres, self.claims.tenant_id)
+        return LazyRead(self.services.postgres, self.claims.tenant_id, self.statements)
 
     @cached_property
     def loaders(self) -> Loaders:
@@ -118,6 +127,8 @@ class Context:
         assert self.claims is not None, "an entry field must authorise before it writes"
         await self.reads.aclose()
         async with self.services.postgres.write(self.claims.tenant_id) as tx:
+            if self.statements is not None:
+                tx.count(self.statements)
             yield tx
 
     def become(self, claims: AccessClaims, person: UserRecord) -> None:

@@ -1,4 +1,4 @@
-"""What we change in how Strawberry executes: contexts, errors, and the memory of subscriptions.
+"""What we change in how Strawberry executes: documents and their limits, contexts, errors, memory of subscriptions.
 
 The overridden methods of graphql-core and Strawberry are private to them: `tests/schema/test_hooks.py` names them.
 """
@@ -11,11 +11,17 @@ from typing import Any
 import structlog
 from graphql import GraphQLError, GraphQLSyntaxError
 from strawberry.extensions import SchemaExtension
+from strawberry.extensions.runner import SchemaExtensionsRunner
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionContext
+from strawberry.types.execution import PreExecutionError
 
 from core.errors import RequestError, RequestErrorCode
+from core.settings import Settings
 from resolvers.context import Context
+from schema.limits.documents import Documents
+from schema.limits.inputs import check_variables
+from schema.limits.refusal import LimitExceededError
 
 log = structlog.get_logger(__name__)
 _INTERNAL = "Something went wrong on our side. Try again; if it persists, report the request id."
@@ -41,12 +47,22 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         return result
 
 
+class DiscreetExecutor(Executor):
+    """Says nothing of the schema that was not asked for by its name: no "Did you mean"."""
+
+    @classmethod
+    def build(cls, *args: Any, **kwargs: Any) -> Any:
+        """The executor of an operation, or what is wrong with its variables."""
+        return super().build(*args, **{**kwargs, "hide_suggestions": True})
+
+
 class _EventContext(Context):
     """The context of one event: the same person, looked up once per subscription."""
 
     def __init__(self, parent: Context) -> None:
         super().__init__(parent.services, parent.claims, parent.public_url)
         self._person = parent._person
+        self.statements = parent.statements
 
 
 async def _closing(result: Awaitable[Any], context: Context) -> Any:
@@ -57,7 +73,7 @@ async def _closing(result: Awaitable[Any], context: Context) -> Any:
 
 
 class OperationScope(SchemaExtension):
-    """Ends the operation's read transaction when the operation ends."""
+    """Ends the operation's read transaction when the operation ends, and says what it cost where that was asked."""
 
     async def on_operation(self) -> AsyncIterator[None]:
         """Around the whole operation; a subscription's as long as it lasts."""
@@ -69,9 +85,62 @@ class OperationScope(SchemaExtension):
             if isinstance(context, Context):
                 await context.aclose()
 
+    def get_results(self) -> dict[str, Any]:
+        """The `extensions` of a result; of a subscription's event, with the statements of all events so far."""
+        context = self.execution_context.context
+        if not isinstance(context, Context) or context.statements is None:
+            return {}
+        schema = self.execution_context.schema
+        assert isinstance(schema, ColloquySchema)
+        limit = schema.settings.limit_cost
+        statements = context.statements.total
+        return {"cost": {"requested": context.requested_cost, "limit": limit, "sqlStatements": statements}}
+
 
 class ColloquySchema(Schema):
-    """Turns every error into what a client may see, whatever transport carries it."""
+    """Opens documents within their limits, and turns every error into what a client may see, on every transport."""
+
+    def __init__(
+        self, query: type, mutation: type, subscription: type, *, settings: Settings, introspection: bool
+    ) -> None:
+        super().__init__(
+            query,
+            mutation,
+            subscription,
+            extensions=[OperationScope],
+            execution_context_class=Executor if introspection else DiscreetExecutor,
+        )
+        self.settings = settings
+        self.documents = Documents(self._schema, settings, introspection=introspection)
+
+    async def _prepare_operation_async(
+        self, context: ExecutionContext, extensions_runner: SchemaExtensionsRunner
+    ) -> PreExecutionError | None:
+        refused = self._open(context)
+        return refused or await super()._prepare_operation_async(context, extensions_runner)
+
+    def _open(self, context: ExecutionContext) -> PreExecutionError | None:
+        """Parse, measure and validate, or find it done. Strawberry is left to judge the operation's name and kind."""
+        if not context.query:
+            return None  # Strawberry has an answer to that
+        try:
+            check_variables(context.variables, self.settings)
+            opened = self.documents.open(context.query, context.operation_name, context.variables)
+        except Exception as error:
+            # A fault of ours, too: what is raised from here would end a socket with all its operations.
+            refusal = error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)
+            context.pre_execution_errors = [refusal]
+            return PreExecutionError(data=None, errors=[refusal])
+        context.graphql_document = opened.document
+        # A list, if only an empty one, is Strawberry's sign that validation has been done. It is changed later.
+        context.pre_execution_errors = list(opened.errors)
+        person = context.context
+        if isinstance(person, Context):
+            person.requested_cost = opened.cost
+            asked = context.operation_extensions
+            if isinstance(asked, dict) and asked.get("cost") is True:
+                person.report_cost()
+        return None
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Replace the errors in place: known ones get their code, others are masked and logged."""
@@ -83,6 +152,8 @@ class ColloquySchema(Schema):
 def _public(error: GraphQLError, request_id: str) -> GraphQLError:
     if error.extensions and "requestId" in error.extensions:
         return error
+    if isinstance(error, LimitExceededError):
+        return GraphQLError(error.message, extensions={**(error.extensions or {}), "requestId": request_id})
     original = error.original_error
     while isinstance(original, GraphQLError) and original.original_error is not None:
         original = original.original_error

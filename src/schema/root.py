@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import strawberry
-from graphql.validation import NoSchemaIntrospectionCustomRule
-from strawberry.extensions import AddValidationRules
-from strawberry.schema.config import StrawberryConfig
+from typing import Final
+
 from strawberry.tools import merge_types
 
-from schema.execution import ColloquySchema, Executor, OperationScope
+from core.settings import Settings
+from schema.execution import ColloquySchema
 from schema.identity import IdentityMutations
 from schema.knowledge import KnowledgeMutations
 from schema.messages import MessageMutations
@@ -18,19 +17,16 @@ from schema.subscription import Subscription
 Mutation = merge_types("Mutation", (IdentityMutations, KnowledgeMutations, MessageMutations))
 
 
-def make_schema(*, introspection: bool = True) -> strawberry.Schema:
-    """The executable schema; `introspection` off refuses `__schema` and `__type`."""
-    extensions: list[object] = [OperationScope]
-    if not introspection:
-        extensions.append(lambda: AddValidationRules([NoSchemaIntrospectionCustomRule]))
-    return ColloquySchema(
-        Query,
-        Mutation,
-        Subscription,
-        extensions=extensions,  # type: ignore[arg-type]
-        execution_context_class=Executor,
-        config=StrawberryConfig(),
-    )
+_DEFAULTS: Final = Settings.model_construct()
+"""What the settings are without an environment."""
+
+
+def make_schema(*, introspection: bool = True, settings: Settings = _DEFAULTS) -> ColloquySchema:
+    """The executable schema with the limits that the settings name.
+
+    `introspection` off refuses `__schema` and `__type`, and keeps suggestions of names out of errors.
+    """
+    return ColloquySchema(Query, Mutation, Subscription, settings=settings, introspection=introspection)
 
 
 def print_schema() -> str:

@@ -34,6 +34,10 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CHAT_PROVIDER", "nobody"),
         ("EMBEDDING_PROVIDER", "nobody"),
         ("REDIS_MAX_CONNECTIONS", "1"),
+        ("RATE_LIMIT_BURST", "0"),
+        ("RATE_LIMIT_SIGN_IN_PER_MINUTE", "0"),
+        ("RATE_LIMIT_REQUESTS_PER_MINUTE", "1000001"),
+        ("RATE_LIMIT_CONCURRENT_ANSWERS", "0"),
     ],
 )
 def test_a_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:

@@ -141,7 +141,7 @@ async def test_a_body_that_is_no_request_is_refused_in_graphql_s_own_form(produc
 async def test_too_many_ids_are_refused(product: Product) -> None:
     person = await product.sign_up()
     body = await person.raw("query($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=["doc_" + "0" * 32] * 101)
-    assert _error(body)[0] == "BAD_USER_INPUT"
+    assert _error(body)[0] == "LIMIT_EXCEEDED"
 
 
 async def _messages(person: Person, conversation: str) -> list[dict[str, Any]]:

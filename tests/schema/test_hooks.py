@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import inspect
 
+import graphql.validation.specified_rules
+import pytest
+from graphql import GraphQLSyntaxError, OverlappingFieldsCanBeMergedRule, parse, validate
 from graphql.execution import executor
+from graphql.language.parser import MAX_NESTING_DEPTH
+from graphql.validation import validation_context
+from graphql.validation.validate import ValidationAbortedError
 from strawberry.asgi import GraphQL
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
+from strawberry.schema.schema import _run_validation as run_validation
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 
 from app.graphql import ColloquyGraphQL, WebSocketHandler
-from schema.execution import ColloquySchema, Executor
+from schema.execution import ColloquySchema, DiscreetExecutor, Executor
+from schema.limits.merging import merging_rule
+from schema.limits.refusal import LimitExceededError
+from schema.root import make_schema
 
 
 def test_executors_are_built_for_each_event_and_carry_the_cache_that_we_empty() -> None:
@@ -31,11 +41,64 @@ def test_errors_of_every_kind_of_operation_pass_the_method_that_masks_them() -> 
 
 
 def test_the_socket_handler_has_the_methods_that_we_override() -> None:
-    for name in ("run_operation", "handle_task_exception", "forget_id", "_get_pre_execution_close_reason"):
+    for name in (
+        "handle_subscribe",
+        "run_operation",
+        "handle_task_exception",
+        "forget_id",
+        "_get_pre_execution_close_reason",
+    ):
         assert getattr(BaseGraphQLTransportWSHandler, name) is not getattr(WebSocketHandler, name)
     assert "self.context" in inspect.getsource(BaseGraphQLTransportWSHandler.run_operation)
+    # An operation's task must not run before we have noted what it asked for.
+    begun = inspect.getsource(BaseGraphQLTransportWSHandler.handle_subscribe).partition("create_task")[2]
+    assert begun
+    assert "await" not in begun
 
 
 def test_the_view_has_the_classes_that_we_replace() -> None:
     for name in ("graphql_transport_ws_handler_class", "request_adapter_class", "websocket_adapter_class"):
         assert getattr(GraphQL, name) is not getattr(ColloquyGraphQL, name)
+
+
+def test_every_asynchronous_operation_is_prepared_by_the_method_that_holds_it_to_its_limits() -> None:
+    assert ColloquySchema._prepare_operation_async is not Schema._prepare_operation_async
+    for method in (Schema.execute, Schema._stream):
+        assert inspect.getsource(method).count("self._prepare_operation_async(") == 1
+    # What we have parsed and validated is not parsed and validated again.
+    assert "graphql_document is not None" in inspect.getsource(inspect.getmodule(Schema)._parse_operation_document)  # type: ignore[union-attr]
+    assert "pre_execution_errors is None" in inspect.getsource(run_validation)
+
+
+def test_the_executor_is_built_by_the_method_that_keeps_suggestions_out() -> None:
+    assert "hide_suggestions" in inspect.signature(StrawberryGraphQLCoreExecutionContext.build).parameters
+    assert DiscreetExecutor.build.__func__ is not Executor.build.__func__
+
+
+def test_the_parser_says_in_these_words_that_a_document_is_too_long_or_too_deep() -> None:
+    with pytest.raises(GraphQLSyntaxError, match="Document contains more than 3 tokens"):
+        parse("{ a b }", max_tokens=3)
+    with pytest.raises(GraphQLSyntaxError, match="Document contains more than 3 tokens"):
+        parse("# a\n" * 4 + "{ a }", max_tokens=3)
+    depth = MAX_NESTING_DEPTH + 1
+    with pytest.raises(GraphQLSyntaxError, match=r"Document is nested too deeply\."):
+        parse("{a" * depth + "}" * depth)
+
+
+def test_the_merging_rule_has_a_budget_that_a_subclass_can_set() -> None:
+    assert OverlappingFieldsCanBeMergedRule in graphql.validation.specified_rules
+    schema = make_schema()._schema
+    document = parse("{ " + "viewer { user { id } } " * 10 + "}")
+    assert validate(schema, document, [merging_rule(1_000)]) == []
+    (error,) = validate(schema, document, [merging_rule(10)])
+    assert isinstance(error, LimitExceededError)
+
+
+def test_validation_that_gives_up_on_fragments_says_so_in_these_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation_context, "MAX_FRAGMENT_WORK", 1)
+    document = parse(
+        "query A { ...F } query B { ...F } fragment F on Query { ...G } fragment G on Query { __typename }"
+    )
+    error = validate(make_schema()._schema, document)[-1]
+    assert isinstance(error, ValidationAbortedError)
+    assert error.message == "Validation aborted."

@@ -58,7 +58,7 @@ async def test_row_level_security_is_enabled_and_not_forced_with_a_policy_both_w
 async def test_no_policy_is_for_everybody_and_the_platform_s_are_on_few_tables(settings: Settings) -> None:
     found = await _rows(settings, "SELECT DISTINCT tablename, unnest(roles) FROM pg_policies WHERE $1 <> ''", APP_ROLE)
     others = {(table, role) for table, role in found if role != APP_ROLE}
-    assert others == {(t, PLATFORM_ROLE) for t in ("tenants", "users", "assistants", "answers", "documents")}
+    assert others == {(t, PLATFORM_ROLE) for t in ("tenants", "users", "assistants", "answers", "documents", "outbox")}
 
 
 async def test_every_key_between_tenant_tables_begins_with_the_tenant(settings: Settings) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from core.errors import ConfigurationError
+from datastores.files import write_private
 
 
 def make_folder(path: Path) -> Path:
@@ -22,17 +22,6 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def write_private(path: Path, text: str) -> None:
-    """Replace the file in one step with mode 0600, so that a killed process leaves the old text or the new."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
 def read_record(path: Path) -> dict[str, Any]:
     """The JSON object in the file; empty when the file is missing or is not one (it is then made anew)."""
     try:
@@ -44,4 +33,4 @@ def read_record(path: Path) -> dict[str, Any]:
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Keep a JSON object, mode 0600."""
-    write_private(path, json.dumps(record, indent=2) + "\n")
+    write_private(path, (json.dumps(record, indent=2) + "\n").encode())

@@ -14,10 +14,11 @@ from typing import Any
 
 import psutil
 
-from app.embedded.files import make_folder, read_record, write_private, write_record
+from app.embedded.files import make_folder, read_record, write_record
 from app.embedded.ports import LOOPBACK, free_port
 from app.embedded.processes import at_once, end, end_left_behind, left_behind, nothing, patient, spawn, tail
 from core.errors import ConfigurationError
+from datastores.files import write_private
 
 _START_TIMEOUT = 30.0  # seconds; loading a large append-only file takes most of it
 _SAVE_AND_EXIT = (signal.SIGTERM, 10.0)
@@ -68,7 +69,7 @@ class EmbeddedRedis:
         self._record["port"] = free_port(self._record.get("port"))
         write_record(self._record_file, self._record)
         # A file and not arguments: those are shown to every user by `ps`.
-        write_private(self.home / "redis.conf", self._configuration())
+        write_private(self.home / "redis.conf", self._configuration().encode())
         try:
             if not self._launch(checkpoint):
                 damaged = self.home / "appendonly.aof"

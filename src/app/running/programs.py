@@ -13,9 +13,10 @@ from pathlib import Path
 
 import psutil
 
-from app.embedded.files import read_record, write_private, write_record
+from app.embedded.files import read_record, write_record
 from app.embedded.processes import end, end_left_behind, end_session, nothing, patient, spawn
 from core.settings import Settings
+from datastores.files import write_private
 
 GRACE = 15.0  # seconds that the API and the worker get to let running answers finish or hand them over
 
@@ -155,5 +156,5 @@ def secret_key(settings: Settings, data_dir: Path) -> str:
         return settings.secret_key.get_secret_value()
     path = data_dir / "secret_key"
     if not path.exists():
-        write_private(path, secrets.token_urlsafe(48))
+        write_private(path, secrets.token_urlsafe(48).encode())
     return path.read_text(encoding="utf-8").strip()

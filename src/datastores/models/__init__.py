@@ -12,9 +12,9 @@ from datastores.models.chat import (
     HandoffState,
     Message,
     MessageRole,
-    OutboxEntry,
 )
 from datastores.models.knowledge import Chunk, Document, DocumentPage, DocumentStatus, Embedding
+from datastores.models.outbox import OutboxEntry
 from datastores.models.people import Assistant, AssistantDocument, DocumentScope, Role, Tenant, User
 
 metadata = SQLModel.metadata

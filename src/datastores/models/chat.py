@@ -1,15 +1,13 @@
-"""Conversations, messages, answers with their attempts and citations, and the outbox."""
+"""Conversations, messages, answers with their attempts and citations."""
 
 from __future__ import annotations
 
 import enum
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
 from core.errors import ErrorCode
@@ -184,18 +182,3 @@ class Citation(TenantRow, table=True):
     page: int | None = None
     quote: str
     distance: float
-
-
-class OutboxEntry(TenantRow, table=True):
-    """A change to carry elsewhere, written in the same transaction as its row. Written only where a consumer is."""
-
-    __tablename__ = "outbox"
-    __table_args__ = (
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
-        sa.Index("ix_outbox_undelivered", "id", postgresql_where=sa.text("delivered_at IS NULL")),
-    )
-
-    topic: str
-    payload: dict[str, Any] = Field(sa_type=JSONB)
-    created_at: datetime = moment()
-    delivered_at: datetime | None = moment(nullable=True)

@@ -1,0 +1,71 @@
+"""Asks Redis where a request must not wait for it, and stops asking for a moment when it does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from datastores.redis_client import REDIS_ERRORS
+
+ANSWER_SECONDS = 0.2
+"""The longest that Redis may take; it takes under a millisecond."""
+PAUSE_SECONDS = 1.0
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+class RedisAwayError(Exception):
+    """Redis did not answer, or a moment ago did not: do without it."""
+
+
+class RedisCircuit:
+    """One per process. Its users have something of their own to go on with.
+
+    After a failure nobody asks for `pause_seconds`; then one caller does, and the others go on without until it has its
+    answer. So a Redis that hangs holds up one request a second, for `answer_seconds`.
+    """
+
+    def __init__(self, *, answer_seconds: float = ANSWER_SECONDS, pause_seconds: float = PAUSE_SECONDS) -> None:
+        self.answer_seconds = answer_seconds
+        self._pause = pause_seconds
+        self._away_since: float | None = None
+        self._ask_again_at = 0.0
+
+    async def run(self, command: Callable[[], Awaitable[T]]) -> T:
+        """What the command returns. Raises `RedisAwayError`; whether Redis has done it is then not known."""
+        self._refuse_while_away()
+        try:
+            async with asyncio.timeout(self.answer_seconds):
+                result = await command()
+        except REDIS_ERRORS as error:
+            self._failed(error)
+            raise RedisAwayError from error
+        self._answered()
+        return result
+
+    def _refuse_while_away(self) -> None:
+        if self._away_since is None:
+            return
+        now = time.monotonic()
+        if now < self._ask_again_at:
+            raise RedisAwayError
+        # This caller asks; whoever comes before it has its answer goes on without.
+        self._ask_again_at = now + self.answer_seconds + self._pause
+
+    def _answered(self) -> None:
+        if self._away_since is not None:
+            log.info("redis_answers_again", away_seconds=round(time.monotonic() - self._away_since, 3))
+            self._away_since = None
+
+    def _failed(self, error: Exception) -> None:
+        now = time.monotonic()
+        self._ask_again_at = now + self._pause
+        if self._away_since is None:
+            # Once for each outage: a line for each request would fill the disk next.
+            self._away_since = now
+            log.warning("redis_away_limits_are_local", error=f"{type(error).__name__}: {error}")

@@ -1,0 +1,1 @@
+"""Sending mail: to an SMTP server, or in the embedded product to a folder. Callers write to the outbox instead."""
