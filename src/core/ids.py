@@ -29,6 +29,10 @@ class NodeKind(enum.Enum):
     CONVERSATION = "cnv"
     MESSAGE = "msg"
     ANSWER = "ans"
+    SESSION = "ses"
+    API_KEY = "key"
+    INVITATION = "inv"
+    AUDIT_ENTRY = "aud"
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

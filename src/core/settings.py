@@ -42,6 +42,10 @@ class Settings(BaseSettings):
 
     access_token_ttl: int = Field(900, ge=30)
     """Seconds an access token is good for."""
+    refresh_token_ttl: int = Field(30 * 86_400, ge=60)
+    """Seconds a session may stay idle before it ends."""
+    cache_ttl_sessions: int = Field(1_800, ge=1)
+    """Seconds that Redis remembers a session after its last use."""
     file_link_ttl: int = Field(600, ge=10)
     """Seconds a signed link to an original is good for."""
 

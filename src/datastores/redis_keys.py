@@ -33,3 +33,13 @@ def answer_lease(tenant_id: TenantId, answer_id: UUID) -> str:
 def document_live(tenant_id: TenantId, document_id: UUID) -> str:
     """The pub/sub channel that says that a document's progress has changed."""
     return f"colloquy:{tenant_id.hex}:document:{document_id.hex}:live"
+
+
+def session(tenant_id: TenantId, session_id: UUID) -> str:
+    """A copy of what PostgreSQL says of a session; empty for a while after that has changed."""
+    return f"colloquy:{tenant_id.hex}:session:{session_id.hex}"
+
+
+def identity_live(tenant_id: TenantId) -> str:
+    """The pub/sub channel that says whose session, role or suspension has changed."""
+    return f"colloquy:{tenant_id.hex}:identity:live"

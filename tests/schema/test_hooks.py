@@ -9,7 +9,8 @@ from strawberry.asgi import GraphQL
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 
-from app.graphql import ColloquyGraphQL, WebSocketHandler
+from app.graphql import ColloquyGraphQL
+from app.sockets import WebSocketHandler
 from schema.execution import ColloquySchema, Executor
 
 
@@ -31,7 +32,15 @@ def test_errors_of_every_kind_of_operation_pass_the_method_that_masks_them() -> 
 
 
 def test_the_socket_handler_has_the_methods_that_we_override() -> None:
-    for name in ("run_operation", "handle_task_exception", "forget_id", "_get_pre_execution_close_reason"):
+    for name in (
+        "run_operation",
+        "handle_connection_init",
+        "handle_ping",
+        "handle_task_exception",
+        "forget_id",
+        "shutdown",
+        "_get_pre_execution_close_reason",
+    ):
         assert getattr(BaseGraphQLTransportWSHandler, name) is not getattr(WebSocketHandler, name)
     assert "self.context" in inspect.getsource(BaseGraphQLTransportWSHandler.run_operation)
 

@@ -14,6 +14,15 @@ from datastores.models.chat import (
     MessageRole,
     OutboxEntry,
 )
+from datastores.models.identity import (
+    ApiKey,
+    Invitation,
+    OneTimePurpose,
+    OneTimeToken,
+    RefreshToken,
+    RevocationReason,
+    Session,
+)
 from datastores.models.knowledge import Chunk, Document, DocumentPage, DocumentStatus, Embedding
 from datastores.models.people import Assistant, AssistantDocument, DocumentScope, Role, Tenant, User
 
@@ -23,6 +32,7 @@ __all__ = [
     "Answer",
     "AnswerAttempt",
     "AnswerStatus",
+    "ApiKey",
     "Assistant",
     "AssistantDocument",
     "Channel",
@@ -35,10 +45,16 @@ __all__ = [
     "DocumentStatus",
     "Embedding",
     "HandoffState",
+    "Invitation",
     "Message",
     "MessageRole",
+    "OneTimePurpose",
+    "OneTimeToken",
     "OutboxEntry",
+    "RefreshToken",
+    "RevocationReason",
     "Role",
+    "Session",
     "Tenant",
     "User",
     "metadata",
