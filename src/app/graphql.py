@@ -18,13 +18,14 @@ from strawberry.types.unset import UNSET, UnsetType
 
 from app.cookies import cookie_of
 from app.sockets import JsonTextAdapter, WebSocketHandler
-from app.uploads import UploadRequestAdapter, close_files
+from app.uploads import RequestAdapter, close_files
 from core.errors import RequestError, RequestErrorCode
 from core.ids import new_id
 from resolvers.context import Client, Context, Services
 from schema.root import make_schema
 
 _BAD = RequestErrorCode.BAD_USER_INPUT
+_STATUS = {RequestErrorCode.UNAUTHENTICATED: 401, RequestErrorCode.FORBIDDEN: 403}
 _CODES = {413: RequestErrorCode.LIMIT_EXCEEDED}
 
 
@@ -32,7 +33,7 @@ class ColloquyGraphQL(GraphQL[Context, None]):
     """POST (JSON and multipart), GET for queries, and graphql-transport-ws."""
 
     graphql_transport_ws_handler_class = WebSocketHandler
-    request_adapter_class = UploadRequestAdapter
+    request_adapter_class = RequestAdapter
     websocket_adapter_class = JsonTextAdapter
 
     def __init__(self, services: Services) -> None:
@@ -57,9 +58,12 @@ class ColloquyGraphQL(GraphQL[Context, None]):
         except HTTPException as error:
             response = _refusal(error.status_code, _CODES.get(error.status_code, _BAD), error.reason)
         except RequestError as error:
-            response = _refusal(403, error.code, error.message)
+            response = _refusal(_STATUS[error.code], error.code, error.message)
         finally:
             await close_files(request)
+            context: Context | None = getattr(request.state, "context", None)
+            if context is not None:
+                await context.aclose()
         await response(scope, receive, send)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
@@ -68,6 +72,7 @@ class ColloquyGraphQL(GraphQL[Context, None]):
         cookie = cookie_of(request, response, self._services.settings)
         context = Context(self._services, None, self._public_url(request), client, cookie)
         context.authenticate(request.headers.get("authorization"))
+        request.state.context = context
         return context
 
     async def on_ws_connect(self, context: Context) -> UnsetType | dict[str, object] | None:

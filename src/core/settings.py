@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     file_link_ttl: int = Field(600, ge=10)
     """Seconds a signed link to an original is good for."""
 
+    request_max_bytes: int = Field(MEBIBYTE, ge=1024)
+    """Of a request without a file."""
     upload_max_bytes: int = Field(100 * MEBIBYTE, ge=1)
     document_max_pages: int = Field(5_000, ge=1)
     parser_timeout: float = Field(120.0, gt=0)
