@@ -1,4 +1,4 @@
-"""Secrets that we hand out and keep no copy of: refresh tokens, mailed tokens, API keys.
+"""Secrets that we hand out and keep no copy of: refresh tokens and API keys.
 
 A token carries its tenant and its row under a signature, so that what nobody was given is refused without a look
 into the database, and the tenant comes from a verified token here, too. Only a hash of its secret part is stored.
@@ -27,9 +27,6 @@ class TokenKind(enum.Enum):
     """What a token is for; its value begins the token, so that people and secret scanners recognise it."""
 
     REFRESH = "clq_rt_"
-    RESET_PASSWORD = "clq_pw_"  # noqa: S105 - no password, a prefix
-    VERIFY_EMAIL = "clq_ev_"
-    INVITATION = "clq_in_"
     API_KEY = "clq_sk_"
 
 
@@ -46,7 +43,7 @@ class OpaqueTokens:
     """Mints and reads tokens of every kind with keys derived from one secret."""
 
     def __init__(self, secret: str) -> None:
-        # A key for each kind: a mailed token can never pass for a refresh token.
+        # A key for each kind: an API key can never pass for a refresh token.
         self._keys = {kind: hmac.digest(secret.encode(), kind.value.encode(), "sha256") for kind in TokenKind}
 
     def mint(self, kind: TokenKind, tenant_id: TenantId, id: UUID) -> tuple[str, bytes]:

@@ -38,7 +38,6 @@ class UserRecord:
     role: Role
     created_at: datetime
     suspended_at: datetime | None
-    email_verified_at: datetime | None
 
 
 @dataclass(slots=True)
@@ -48,16 +47,6 @@ class SessionRecord:
     address: str
     created_at: datetime
     last_seen_at: datetime
-    expires_at: datetime
-
-
-@dataclass(slots=True)
-class InvitationRecord:
-    id: UUID
-    email: str
-    role: Role
-    invited_by_id: UUID | None
-    created_at: datetime
     expires_at: datetime
 
 
@@ -204,7 +193,6 @@ _MODELS: dict[type[Any], type[SQLModel]] = {
     TenantRecord: models.Tenant,
     UserRecord: models.User,
     SessionRecord: models.Session,
-    InvitationRecord: models.Invitation,
     ApiKeyRecord: models.ApiKey,
     AssistantRecord: models.Assistant,
     DocumentRecord: models.Document,

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from datastores.models import RefreshToken, RevocationReason, Session, Tenant, User
+from datastores.models import ApiKey, RefreshToken, RevocationReason, Session, Tenant, User
 from datastores.pages import Page, PageRequest, keyset_page
 from datastores.records import SessionRecord, UserRecord, select_record, table
 from datastores.transactions import Reads, WriteTransaction
 
-_sessions, _tokens, _users, _tenants = table(Session), table(RefreshToken), table(User), table(Tenant)
+_sessions, _tokens, _keys = table(Session), table(RefreshToken), table(ApiKey)
+_users, _tenants = table(User), table(Tenant)
 _LIVE = sa.and_(_sessions.c.revoked_at.is_(None), _sessions.c.expires_at > sa.func.now())
 
 
@@ -157,9 +157,12 @@ async def sessions_of(reads: Reads, user_id: UUID, request: PageRequest) -> Page
     return await keyset_page(reads, SessionRecord, statement, keys, request, descending=True)
 
 
-async def live_session_ids(reads: Reads, user_ids: Sequence[UUID]) -> list[UUID]:
-    """The live sessions of some people, for whoever must tell them that something has changed."""
-    statement = sa.select(_sessions.c.id).where(
-        _sessions.c.tenant_id == reads.tenant_id, _sessions.c.user_id.in_(user_ids), _LIVE
+async def standing_ids(reads: Reads, user_id: UUID) -> list[UUID]:
+    """A person's live sessions and API keys: whoever must be told that what they are good for has changed."""
+    sessions_of_user = sa.select(_sessions.c.id).where(
+        _sessions.c.tenant_id == reads.tenant_id, _sessions.c.user_id == user_id, _LIVE
     )
-    return [row[0] for row in await reads.rows(statement)]
+    keys_of_user = sa.select(_keys.c.id).where(
+        _keys.c.tenant_id == reads.tenant_id, _keys.c.user_id == user_id, _keys.c.revoked_at.is_(None)
+    )
+    return [row[0] for row in await reads.rows(sa.union_all(sessions_of_user, keys_of_user))]

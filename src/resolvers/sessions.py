@@ -14,9 +14,9 @@ from datastores.models import RevocationReason
 from datastores.pages import Page, PageRequest
 from datastores.records import SessionRecord, UserRecord
 from datastores.transactions import WriteTransaction
-from resolvers.arguments import argument_id
+from resolvers.arguments import input_id
 from resolvers.context import Context
-from resolvers.results import InvalidCredentials, NotFound
+from resolvers.results import InvalidCredentials, InvalidInput, NotFound
 
 DEVICE_CHARS = 200
 
@@ -105,14 +105,16 @@ async def own_sessions(context: Context, page: PageRequest) -> Page[SessionRecor
     return await sessions.sessions_of(context.reads, person.id, page)
 
 
-async def revoke_session(context: Context, session_id: str) -> UUID | NotFound:
-    """End another of one's own sessions; its id."""
-    wanted = argument_id(NodeKind.SESSION, session_id)
+async def revoke_session(context: Context, session_id: str) -> NotFound | InvalidInput | None:
+    """End one of one's own sessions; None when it is done."""
+    wanted = input_id(NodeKind.SESSION, session_id, "sessionId")
+    if isinstance(wanted, InvalidInput):
+        return wanted
     person = await context.person()
     tenant_id = TenantId(person.tenant_id)
     if not await end_sessions(context, RevocationReason.REVOKED, tenant_id, person.id, wanted):
         return NotFound.of("session")
-    return wanted
+    return None
 
 
 async def end_sessions(

@@ -11,8 +11,9 @@ from core.errors import RequestError
 from core.ids import TenantId
 from core.security import AccessClaims
 from datastores import redis_keys
-from datastores.api_keys import key_standing
+from datastores.api_keys import key_standing, note_use
 from datastores.live import LiveChannels, LiveFeed
+from datastores.postgres import Postgres
 from datastores.records import UserRecord
 from datastores.session_cache import SessionCache
 from datastores.sessions import Refusal, standing
@@ -34,8 +35,8 @@ _WORDS = {
 class Standings:
     """The process's way to ask for, and to hear of changes to, what sessions are good for."""
 
-    def __init__(self, cache: SessionCache, live: LiveChannels) -> None:
-        self._cache, self._live = cache, live
+    def __init__(self, postgres: Postgres, cache: SessionCache, live: LiveChannels) -> None:
+        self._postgres, self._cache, self._live = postgres, cache, live
 
     async def person(self, reads: Reads, claims: AccessClaims) -> UserRecord:
         """Whose session it is. Raises `RequestError` UNAUTHENTICATED with the reason when it does not count."""
@@ -44,6 +45,9 @@ class Standings:
             return copy
         read_at = time.time()
         if claims.user_id is None:
+            # Before anything is read: the operation must not hold one connection while it waits for another.
+            async with self._postgres.write(claims.tenant_id) as tx:
+                await note_use(tx, claims.session_id)
             found = await key_standing(reads, claims.session_id, claims.key_hash or b"")
         else:
             found = await standing(reads, claims.user_id, claims.session_id)

@@ -8,6 +8,7 @@ from strawberry.extensions import AddValidationRules
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 
+from schema.access import AccessMutations
 from schema.execution import ColloquySchema, Executor, OperationScope
 from schema.identity import IdentityMutations
 from schema.knowledge import KnowledgeMutations
@@ -15,7 +16,7 @@ from schema.messages import MessageMutations
 from schema.query import Query
 from schema.subscription import Subscription
 
-Mutation = merge_types("Mutation", (IdentityMutations, KnowledgeMutations, MessageMutations))
+Mutation = merge_types("Mutation", (IdentityMutations, AccessMutations, KnowledgeMutations, MessageMutations))
 
 
 def make_schema(*, introspection: bool = True) -> strawberry.Schema:

@@ -81,8 +81,6 @@ def test_prefixes_never_change() -> None:
         "ANSWER": "ans",
         "SESSION": "ses",
         "API_KEY": "key",
-        "INVITATION": "inv",
-        "AUDIT_ENTRY": "aud",
     }
 
 

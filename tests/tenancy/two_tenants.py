@@ -13,9 +13,6 @@ from datastores.api_keys import add_key
 from datastores.models import (
     Assistant,
     DocumentScope,
-    Invitation,
-    OneTimePurpose,
-    OneTimeToken,
     OutboxEntry,
     Role,
 )
@@ -130,9 +127,6 @@ async def _second_person_and_assistant(product: Product, tenant_id: TenantId, su
         tx.session.add(assistant)
         expires_at = datetime.now(UTC) + timedelta(days=1)
         await add_session(tx, user_id, session_id := new_id(), device="", address="", expires_at=expires_at)
-        values: dict[str, Any] = {"tenant_id": tenant_id, "token_hash": b"none", "expires_at": expires_at}
-        tx.session.add(Invitation(email=f"guest-{email}", role=Role.USER, invited_by_id=user_id, **values))
-        tx.session.add(OneTimeToken(user_id=user_id, purpose=OneTimePurpose.VERIFY_EMAIL, **values))
         await add_key(tx, new_id(), user_id, name=f"of {subject}", role=Role.USER, key_hash=b"none", hint="none")
         tx.session.add(OutboxEntry(tenant_id=tenant_id, topic="test", payload={"about": subject}))
     token, _ = signer.issue_access(user_id, tenant_id, session_id)

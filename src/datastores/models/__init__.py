@@ -16,9 +16,6 @@ from datastores.models.chat import (
 )
 from datastores.models.identity import (
     ApiKey,
-    Invitation,
-    OneTimePurpose,
-    OneTimeToken,
     RefreshToken,
     RevocationReason,
     Session,
@@ -45,11 +42,8 @@ __all__ = [
     "DocumentStatus",
     "Embedding",
     "HandoffState",
-    "Invitation",
     "Message",
     "MessageRole",
-    "OneTimePurpose",
-    "OneTimeToken",
     "OutboxEntry",
     "RefreshToken",
     "RevocationReason",

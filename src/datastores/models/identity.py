@@ -23,13 +23,6 @@ class RevocationReason(enum.Enum):
     MEMBER_SUSPENDED = "MEMBER_SUSPENDED"
 
 
-class OneTimePurpose(enum.Enum):
-    """What a mailed token is good for, once."""
-
-    RESET_PASSWORD = "RESET_PASSWORD"  # noqa: S105 - no password, a name
-    VERIFY_EMAIL = "VERIFY_EMAIL"
-
-
 class Session(TenantRow, table=True):
     """A family of refresh tokens: one sign-in on one device. The authority on whether its access tokens count."""
 
@@ -58,41 +51,6 @@ class RefreshToken(TenantRow, table=True):
     token_hash: bytes
     created_at: datetime = moment()
     used_at: datetime | None = moment(nullable=True)
-
-
-class OneTimeToken(TenantRow, table=True):
-    """What a mail's link carries."""
-
-    __tablename__ = "one_time_tokens"
-    __table_args__ = (tenant_key("user_id", "users"), sa.Index(None, "tenant_id", "user_id"))
-
-    user_id: UUID
-    purpose: OneTimePurpose = Field(sa_type=text_enum(OneTimePurpose))
-    token_hash: bytes
-    created_at: datetime = moment()
-    expires_at: datetime = Field(sa_type=sa.DateTime(timezone=True))
-    used_at: datetime | None = moment(nullable=True)
-
-
-class Invitation(TenantRow, table=True):
-    """An address that may become a member, once, with the role it was invited for."""
-
-    __tablename__ = "invitations"
-    __table_args__ = (
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(
-            ["tenant_id", "invited_by_id"], ["users.tenant_id", "users.id"], ondelete="SET NULL (invited_by_id)"
-        ),
-        sa.Index(None, "tenant_id", "email"),
-    )
-
-    email: str
-    role: Role = Field(sa_type=text_enum(Role))
-    invited_by_id: UUID | None = None
-    token_hash: bytes
-    created_at: datetime = moment()
-    expires_at: datetime = Field(sa_type=sa.DateTime(timezone=True))
-    accepted_at: datetime | None = moment(nullable=True)
 
 
 class ApiKey(TenantRow, table=True):

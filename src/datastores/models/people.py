@@ -66,7 +66,6 @@ class User(TenantRow, table=True):
     password_hash: str
     created_at: datetime = moment()
     suspended_at: datetime | None = moment(nullable=True)
-    email_verified_at: datetime | None = moment(nullable=True)
 
 
 class Assistant(TenantRow, table=True):

@@ -1,4 +1,4 @@
-"""Sessions with their refresh tokens, mailed tokens, invitations, API keys; suspension of people and tenants.
+"""Sessions with their refresh tokens, API keys; suspension of people and tenants.
 
 Revision ID: 0005
 Revises: 0003
@@ -13,7 +13,7 @@ branch_labels = None
 depends_on = None
 
 APP, PLATFORM = "colloquy_app", "colloquy_platform"
-TABLES = ("sessions", "refresh_tokens", "one_time_tokens", "invitations", "api_keys")
+TABLES = ("sessions", "refresh_tokens", "api_keys")
 CURRENT_TENANT = "NULLIF(current_setting('colloquy.tenant_id', true), '')::uuid"
 
 
@@ -26,34 +26,27 @@ def _expiry() -> sa.Column[object]:
     return sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False)
 
 
-def _create(table: str, *columns: sa.Column[object], references: str | None, key: str | None) -> None:
-    """A tenant's table, with one composite key to the row it belongs to, or to the tenant alone."""
-    constraint = (
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=f"fk_{table}_tenant_id", ondelete="CASCADE")
-        if references is None or key is None
-        else sa.ForeignKeyConstraint(
-            ["tenant_id", key],
-            [f"{references}.tenant_id", f"{references}.id"],
-            name=f"fk_{table}_tenant_id_{key}",
-            ondelete="CASCADE",
-        )
-    )
+def _create(table: str, *columns: sa.Column[object], references: str, key: str) -> None:
+    """A tenant's table, with one composite key to the row it belongs to."""
     op.create_table(
         table,
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
         *columns,
-        constraint,
+        sa.ForeignKeyConstraint(
+            ["tenant_id", key],
+            [f"{references}.tenant_id", f"{references}.id"],
+            name=f"fk_{table}_tenant_id_{key}",
+            ondelete="CASCADE",
+        ),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=f"pk_{table}"),
     )
-    if key is not None:
-        op.create_index(f"ix_{table}_tenant_id_{key}", table, ["tenant_id", key])
+    op.create_index(f"ix_{table}_tenant_id_{key}", table, ["tenant_id", key])
 
 
 def upgrade() -> None:
     op.add_column("tenants", _moment("suspended_at", nullable=True))
     op.add_column("users", _moment("suspended_at", nullable=True))
-    op.add_column("users", _moment("email_verified_at", nullable=True))
     _create(
         "sessions",
         sa.Column("user_id", sa.Uuid(), nullable=False),
@@ -76,38 +69,6 @@ def upgrade() -> None:
         references="sessions",
         key="session_id",
     )
-    _create(
-        "one_time_tokens",
-        sa.Column("user_id", sa.Uuid(), nullable=False),
-        sa.Column("purpose", sa.String(length=32), nullable=False),
-        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
-        _moment("created_at", nullable=False),
-        _expiry(),
-        _moment("used_at", nullable=True),
-        references="users",
-        key="user_id",
-    )
-    _create(
-        "invitations",
-        sa.Column("email", sa.String(), nullable=False),
-        sa.Column("role", sa.String(length=32), nullable=False),
-        sa.Column("invited_by_id", sa.Uuid(), nullable=True),
-        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
-        _moment("created_at", nullable=False),
-        _expiry(),
-        _moment("accepted_at", nullable=True),
-        references=None,
-        key=None,
-    )
-    op.create_foreign_key(
-        "fk_invitations_tenant_id_invited_by_id",
-        "invitations",
-        "users",
-        ["tenant_id", "invited_by_id"],
-        ["tenant_id", "id"],
-        ondelete="SET NULL (invited_by_id)",
-    )
-    op.create_index("ix_invitations_tenant_id_email", "invitations", ["tenant_id", "email"])
     _create(
         "api_keys",
         sa.Column("user_id", sa.Uuid(), nullable=False),
@@ -138,6 +99,5 @@ def downgrade() -> None:
     op.execute(f"GRANT UPDATE ON tenants TO {APP}")
     for table in reversed(TABLES):
         op.drop_table(table)
-    op.drop_column("users", "email_verified_at")
     op.drop_column("users", "suspended_at")
     op.drop_column("tenants", "suspended_at")
