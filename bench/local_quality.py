@@ -1,12 +1,13 @@
 """Quality of the local models on bench/local_quality: retrieval, answers, refusals. Run from the repository's root:
 
-    python bench/local_quality.py              figures for the tuning part and the held-back part
+    python bench/local_quality.py              figures for the tuning part and the held-back part of each set
     python bench/local_quality.py --errors     … and every wrong, missed or invented answer
     python bench/local_quality.py --fit        the answerer's weights fitted to the tuning part, with cross-validation
     python bench/local_quality.py --precision float32
     python bench/local_quality.py --fused      with a lexical ranking fused in, as the product retrieves
+    python bench/local_quality.py --alone      follow-up questions as if they came first
 
-About a minute on one core. The peer in the same run is the plainest answerer: the sentence nearest to the question.
+About two minutes on one core. The peer in the same run is the plainest answerer: the sentence nearest to the question.
 """
 
 from __future__ import annotations
@@ -24,17 +25,18 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
-from local_quality.corpus import Chunk, Question, chunks, contains, questions
+from local_quality.corpus import SETS, Chunk, Question, chunks, contains, questions
 from local_quality.fitting import fit
 
-from providers.base import ChatRequest, ContextPassage, TextDelta
+from providers.base import ChatMessage, ChatRequest, ContextPassage, TextDelta
 from providers.extractive import REFUSAL, ExtractiveChat
+from providers.follow_ups import standalone
 from providers.minilm import MiniLmEmbeddings
 from providers.minilm_model import Precision
 from providers.sentence_ranking import FEATURES, ScoredSentence, score_sentences
 from providers.words import content_words, stem
 
-_SIGNS = (1, 1, 1, 1, -1)
+_SIGNS = (1, 1, 1, 1, 1, -1, 1, 1, -1)
 TOP = 5
 
 
@@ -50,6 +52,7 @@ class Outcome:
     scored: list[ScoredSentence]
     right: list[bool]
     seconds: float
+    processor_seconds: float
 
     @property
     def refused(self) -> bool:
@@ -89,12 +92,14 @@ class Index:
 
 
 async def ask(
-    chat: ExtractiveChat, embeddings: MiniLmEmbeddings, index: Index, question: Question, *, fused: bool
+    chat: ExtractiveChat, embeddings: MiniLmEmbeddings, index: Index, question: Question, *, fused: bool, alone: bool
 ) -> Outcome:
     """Retrieval under the provider's distance, then the answerer."""
     every = index.chunks
-    distances = 1.0 - index.vectors @ await embeddings.embed_query(question.text)
-    order = index.nearest(distances, question.text, embeddings.max_distance, fused=fused)
+    earlier = [question.previous] if question.previous and not alone else []
+    query = standalone(question.text, earlier)
+    distances = 1.0 - index.vectors @ await embeddings.embed_query(query)
+    order = index.nearest(distances, query, embeddings.max_distance, fused=fused)
 
     def holds(number: int) -> bool:
         return every[number].document == question.document and contains(every[number].text, question.answers)
@@ -102,11 +107,12 @@ async def ask(
     passages = tuple(
         ContextPassage(number, every[i].document, None, every[i].text) for number, i in enumerate(order, 1)
     )
-    started = time.perf_counter()
-    request = ChatRequest(chat.default_model, 0.0, "", (), question.text, passages)
+    started, worked = time.perf_counter(), time.process_time()
+    messages = tuple(ChatMessage("user", text) for text in (*earlier, question.text))
+    request = ChatRequest(chat.default_model, 0.0, "", messages, question.text, passages)
     answer = "".join([event.text async for event in chat.stream(request) if isinstance(event, TextDelta)])
-    seconds = time.perf_counter() - started
-    scored = await score_sentences(embeddings, question.text, passages)
+    seconds, processor_seconds = time.perf_counter() - started, time.process_time() - worked
+    scored = await score_sentences(embeddings, query, passages)
     right = [holds(order[s.candidate.position]) and contains(s.candidate.text, question.answers) for s in scored]
     holding = [float(distances[i]) for i in range(len(every)) if holds(i)]
     return Outcome(
@@ -118,6 +124,7 @@ async def ask(
         scored,
         right,
         seconds,
+        processor_seconds,
     )
 
 
@@ -125,6 +132,7 @@ def report(name: str, outcomes: Sequence[Outcome]) -> None:
     answerable = [o for o in outcomes if o.question.answers]
     unanswerable = [o for o in outcomes if not o.question.answers]
     found = [o for o in answerable if o.found]
+    follow_ups = [o for o in answerable if o.question.previous]
     answered = [o for o in answerable if not o.refused]
     # Both with a threshold of this very part, so that the peer and ours are judged alike.
     plain_limit = np.quantile([_nearest(o) for o in answerable], 0.05)
@@ -134,9 +142,11 @@ def report(name: str, outcomes: Sequence[Outcome]) -> None:
     print(f"\n{name}: {len(answerable)} answerable, {len(unanswerable)} unanswerable")
     for label, part, whole in (
         (f"hit@{TOP}: a retrieved chunk holds the answer", found, answerable),
-        ("answered questions whose answer is right", [o for o in answered if o.correct], answered),
+        ("answerable answered rightly", [o for o in answered if o.correct], answerable),
+        ("answerable answered wrongly", [o for o in answered if not o.correct], answerable),
         ("answerable refused", [o for o in answerable if o.refused], answerable),
         ("answerable refused though the chunk was retrieved", [o for o in found if o.refused], found),
+        ("follow-ups answered rightly", [o for o in follow_ups if o.correct], follow_ups),
         ("unanswerable refused", [o for o in unanswerable if o.refused], unanswerable),
         ("  if 5% of answerable were lost: ours", [o for o in unanswerable if o.best < own_limit], unanswerable),
         ("  … peer: nearest sentence", [o for o in unanswerable if _nearest(o) < plain_limit], unanswerable),
@@ -146,16 +156,17 @@ def report(name: str, outcomes: Sequence[Outcome]) -> None:
         print(f"  {label:50} {_share(len(part), len(whole))}")
     sentences = np.mean([o.answer.count("[") for o in answered])
     seconds = np.mean([o.seconds for o in outcomes])
-    print(f"  {sentences:.2f} sentences an answer, {1000 * seconds:.0f} ms an answer")
+    processor = np.mean([o.processor_seconds for o in outcomes])
+    print(f"  {sentences:.2f} sentences and {1000 * seconds:.0f} ms an answer, {1000 * processor:.0f} ms of processor")
 
 
 def curve(outcomes: Sequence[Outcome]) -> None:
     """What other thresholds would have given, for choosing `_ANSWERS_FROM`."""
     print("\n  score from   answerable refused   unanswerable refused")
-    for threshold in np.arange(-3.0, 0.01, 0.2):
+    for threshold in np.arange(-2.0, 2.01, 0.25):
         a = [o.best < threshold for o in outcomes if o.question.answers]
         u = [o.best < threshold for o in outcomes if not o.question.answers]
-        print(f"  {threshold:10.1f}   {np.mean(a):18.1%}   {np.mean(u):20.1%}")
+        print(f"  {threshold:10.2f}   {np.mean(a):18.1%}   {np.mean(u):20.1%}")
 
 
 def distances(outcomes: Sequence[Outcome]) -> None:
@@ -209,30 +220,43 @@ def _share(part: int, whole: int) -> str:
     return f"{part / whole:6.1%} ({part} of {whole})" if whole else "none"
 
 
+async def built(embeddings: MiniLmEmbeddings, every: list[Chunk]) -> Index:
+    texts = [chunk.text for chunk in every]
+    size = embeddings.batch_size
+    vectors = np.concatenate(
+        [await embeddings.embed_documents(texts[i : i + size]) for i in range(0, len(texts), size)]
+    )
+    return Index(every, vectors, [{stem(word) for word in content_words(f"{c.document} {c.text}")} for c in every])
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--precision", choices=("int8", "float32"), default="int8")
     parser.add_argument("--errors", action="store_true")
     parser.add_argument("--fused", action="store_true")
     parser.add_argument("--fit", action="store_true")
+    parser.add_argument("--alone", action="store_true")
     arguments = parser.parse_args()
     precision: Precision = arguments.precision
     embeddings = MiniLmEmbeddings(Path(tempfile.gettempdir()) / "colloquy-bench-models", precision=precision)
     chat = ExtractiveChat(embeddings)
-    every = chunks()
-    texts = [chunk.text for chunk in every]
-    size = embeddings.batch_size
-    vectors = np.concatenate(
-        [await embeddings.embed_documents(texts[i : i + size]) for i in range(0, len(texts), size)]
-    )
-    index = Index(every, vectors, [{stem(word) for word in content_words(f"{c.document} {c.text}")} for c in every])
-    outcomes = [await ask(chat, embeddings, index, question, fused=arguments.fused) for question in questions()]
-    await embeddings.aclose()
     retrieval = "cosine and words fused" if arguments.fused else "exact cosine"
-    documents = len({chunk.document for chunk in every})
-    print(f"{precision}; {retrieval}; {len(every)} chunks of {documents} documents, searched together")
-    for name, held_back in (("tuning part", False), ("held-back part", True)):
-        report(name, [o for o in outcomes if o.question.held_back is held_back])
+    outcomes: list[Outcome] = []
+    for name in SETS:
+        every = chunks(name)
+        documents = len({chunk.document for chunk in every})
+        print(
+            f"\n{name} set: {precision}; {retrieval}; {len(every)} chunks of {documents} documents, searched together"
+        )
+        index = await built(embeddings, every)
+        asked = [
+            await ask(chat, embeddings, index, question, fused=arguments.fused, alone=arguments.alone)
+            for question in questions(name)
+        ]
+        for part, held_back in (("tuning part", False), ("held-back part", True)):
+            report(f"{name} set, {part}", [o for o in asked if o.question.held_back is held_back])
+        outcomes += asked
+    await embeddings.aclose()
     tuning = [o for o in outcomes if not o.question.held_back]
     curve(tuning)
     distances(tuning)

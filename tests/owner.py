@@ -24,6 +24,12 @@ async def as_owner(settings: Settings, statement: str, *values: Any) -> list[tup
         await connection.close()
 
 
+async def set_role(person: Person, role: str) -> None:
+    """Give somebody another role, and tell the product as its own mutation would."""
+    await as_owner(person.product.settings, "UPDATE users SET role = $1 WHERE email = $2", role, person.email)
+    await person.product.services.standings.changed(person.tenant_id, [person.session_id])
+
+
 async def counts(of: Product | Person) -> dict[str, int]:
     """Rows of the tables that documents fill, of all tenants or of the person's."""
     tables = ("documents", "document_pages", "chunks", "embeddings", "assistant_documents")

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import uvicorn
@@ -55,8 +56,13 @@ class Person:
 
     @property
     def tenant_id(self) -> TenantId:
-        """Whose token it is."""
+        """The tenant of the token."""
         return self.product.services.signer.check_access(self.token).tenant_id
+
+    @property
+    def session_id(self) -> UUID:
+        """The session of the token."""
+        return self.product.services.signer.check_access(self.token).session_id
 
     async def query(self, query: str, **variables: Any) -> dict[str, Any]:
         """The data of an operation that must succeed."""

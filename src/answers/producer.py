@@ -23,11 +23,12 @@ from core.settings import Settings
 from datastores import answers, conversations
 from datastores.answer_events import AnswerStepKind, Body, Completed, Failed, Step
 from datastores.answer_log import AnswerLog, SupersededError
-from datastores.models import AnswerStatus
+from datastores.models import AnswerStatus, MessageRole
 from datastores.postgres import Postgres
 from datastores.records import MessageRecord, PassageRecord
 from datastores.transactions import LazyRead
 from providers.base import ChatEvent, ChatFinished, StopReason
+from providers.follow_ups import standalone
 from providers.registry import Providers
 
 MAX_ATTEMPTS = 3
@@ -108,21 +109,20 @@ class Attempt:
     async def _gather(self) -> tuple[list[PassageRecord], list[MessageRecord]]:
         claimed = self._claimed
         embeddings = self._services.providers.embeddings(claimed.embedding_model_id)
-        # The transaction opens after the question is embedded: no connection waits for a model.
-        reads = LazyRead(self._services.postgres, self._tenant_id)
-        try:
-            passages = await retrieve(
-                reads,
-                embeddings,
-                claimed.question,
-                top_k=self._services.settings.retrieval_top_k,
-                assistant_id=claimed.assistant_id,
-            )
+        # Two transactions, with the embedding of the question between them: no connection waits for a model.
+        async with aclosing(LazyRead(self._services.postgres, self._tenant_id)) as reads:
             history = await conversations.history_before(
                 reads, claimed.conversation_id, claimed.question_sequence, HISTORY_MESSAGES
             )
-        finally:
-            await reads.aclose()
+        earlier = [message.text for message in history if message.role is MessageRole.USER]
+        async with aclosing(LazyRead(self._services.postgres, self._tenant_id)) as reads:
+            passages = await retrieve(
+                reads,
+                embeddings,
+                standalone(claimed.question, earlier),
+                top_k=self._services.settings.retrieval_top_k,
+                assistant_id=claimed.assistant_id,
+            )
         return passages, history
 
     async def _forward(self, stream: AsyncGenerator[ChatEvent, None]) -> None:

@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
+from app.cookies import HEADER
 from app.files import original
 from app.graphql import ColloquyGraphQL
 from app.health import healthz, readyz
@@ -77,7 +78,8 @@ def _cors(settings: Settings) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type", *PREFLIGHT_HEADERS],
+            allow_headers=["authorization", "content-type", HEADER, *PREFLIGHT_HEADERS],
+            allow_credentials=True,
             max_age=600,
         )
     ]

@@ -2,91 +2,38 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Mapping
-from typing import Any
 
 import orjson
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
-from graphql import GraphQLError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
-from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
+from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http import GraphQLRequestData
-from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
-from strawberry.subscriptions.protocols.graphql_transport_ws.types import SubscribeMessage
 from strawberry.types.unset import UNSET, UnsetType
 
-from app.uploads import UploadRequestAdapter, close_files
-from core.errors import RequestErrorCode
+from app.cookies import cookie_of
+from app.sockets import JsonTextAdapter, WebSocketHandler
+from app.uploads import RequestAdapter, close_files
+from core.errors import RequestError, RequestErrorCode
 from core.ids import new_id
-from resolvers.context import Context, Services
+from resolvers.context import Client, Context, Services
 from schema.root import make_schema
 
+_BAD = RequestErrorCode.BAD_USER_INPUT
+_STATUS = {RequestErrorCode.UNAUTHENTICATED: 401, RequestErrorCode.FORBIDDEN: 403}
 _CODES = {413: RequestErrorCode.LIMIT_EXCEEDED}
-
-
-class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
-    """One context to an operation, and a bad operation fails alone. The methods are private to Strawberry."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._asked_for_cost: set[str] = set()
-        """Ids of operations that have been accepted, and have not begun to run."""
-
-    async def handle_subscribe(self, message: SubscribeMessage) -> None:
-        """Accept an operation; Strawberry drops the payload's `extensions`."""
-        await super().handle_subscribe(message)
-        asked = message["payload"].get("extensions")
-        if isinstance(asked, dict) and asked.get("cost") is True and message["id"] in self.operations:
-            self._asked_for_cost.add(message["id"])
-
-    async def run_operation(self, operation: Operation[Context, None]) -> None:
-        """Run one operation of the socket with loaders and a transaction of its own."""
-        scope = copy.copy(self)  # shares the socket and the operations; only `context` differs
-        scope.context = self.context.for_operation()
-        if operation.id in self._asked_for_cost:
-            self._asked_for_cost.remove(operation.id)
-            scope.context.report_cost()
-        await super(WebSocketHandler, scope).run_operation(operation)
-
-    async def handle_task_exception(self, error: Exception) -> None:
-        """A client that went away while it was sent something is no fault worth a traceback."""
-        if not isinstance(error, WebSocketDisconnected):
-            await super().handle_task_exception(error)
-
-    def forget_id(self, id: str) -> None:
-        """Free an operation's id; the client may have completed it in the same moment."""
-        self.operations.pop(id, None)
-
-    @staticmethod
-    def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:
-        """Never a reason to close: the `error` message says what is wrong with the one operation."""
-        return None
-
-
-class JsonTextAdapter(ASGIWebSocketAdapter):
-    """Sends text frames, which is what the protocol asks for, though our JSON is made as bytes."""
-
-    async def send_json(self, message: Mapping[str, object]) -> None:
-        """Send one message. Raises `WebSocketDisconnected`."""
-        try:
-            await self.ws.send_text(orjson.dumps(message).decode())
-        except (WebSocketDisconnect, RuntimeError) as error:
-            raise WebSocketDisconnected from error
 
 
 class ColloquyGraphQL(GraphQL[Context, None]):
     """POST (JSON and multipart), GET for queries, and graphql-transport-ws."""
 
     graphql_transport_ws_handler_class = WebSocketHandler
-    request_adapter_class = UploadRequestAdapter
+    request_adapter_class = RequestAdapter
     websocket_adapter_class = JsonTextAdapter
 
     def __init__(self, services: Services) -> None:
@@ -109,25 +56,40 @@ class ColloquyGraphQL(GraphQL[Context, None]):
         try:
             response = await self.run(request)
         except HTTPException as error:
-            response = _refusal(error)
+            response = _refusal(error.status_code, _CODES.get(error.status_code, _BAD), error.reason)
+        except RequestError as error:
+            response = _refusal(_STATUS[error.code], error.code, error.message)
         finally:
             await close_files(request)
+            context: Context | None = getattr(request.state, "context", None)
+            if context is not None:
+                await context.aclose()
         await response(scope, receive, send)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """The context of a request, or of a socket until its operations get their own."""
-        context = Context(self._services, None, self._public_url(request))
+        client = Client(request.client.host if request.client else "", request.headers.get("user-agent", ""))
+        cookie = cookie_of(request, response, self._services.settings)
+        context = Context(self._services, None, self._public_url(request), client, cookie)
         context.authenticate(request.headers.get("authorization"))
         if request.headers.get("x-colloquy-cost") == "1":
             context.report_cost()
+        request.state.context = context
         return context
 
     async def on_ws_connect(self, context: Context) -> UnsetType | dict[str, object] | None:
         """Sign the socket in. Without `authorization` it may do what nobody needs to be signed in for."""
         given = (context.connection_params or {}).get("authorization")
         context.authenticate(given if isinstance(given, str) else None)
-        if context.claims is None and context.token_problem is not None:
+        if context.token_problem is not None:
             raise ConnectionRejectionError
+        if context.claims is not None:
+            try:
+                await context.person()
+            except RequestError:
+                raise ConnectionRejectionError from None
+            finally:
+                await context.aclose()
         return UNSET  # type: ignore[no-any-return]
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
@@ -156,7 +118,6 @@ class ColloquyGraphQL(GraphQL[Context, None]):
         return f"{scheme}://{request.url.netloc}"
 
 
-def _refusal(error: HTTPException) -> Response:
-    code = _CODES.get(error.status_code, RequestErrorCode.BAD_USER_INPUT)
-    body = {"errors": [{"message": error.reason, "extensions": {"code": code.value, "requestId": new_id().hex}}]}
-    return Response(orjson.dumps(body), error.status_code, media_type="application/json")
+def _refusal(status: int, code: RequestErrorCode, reason: str) -> Response:
+    body = {"errors": [{"message": reason, "extensions": {"code": code.value, "requestId": new_id().hex}}]}
+    return Response(orjson.dumps(body), status, media_type="application/json")

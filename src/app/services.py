@@ -8,18 +8,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from answers.producer import Services as ProducerServices
 from answers.supervisor import AnswerSupervisor
 from core.errors import ConfigurationError
+from core.opaque_tokens import OpaqueTokens
 from core.security import TokenSigner
 from core.settings import Settings
 from datastores.answer_log import AnswerLog
 from datastores.files import FileStorage
 from datastores.live import LiveChannels
 from datastores.postgres import Postgres
-from datastores.redis_client import make_redis
+from datastores.redis_client import make_cache, make_redis
+from datastores.session_cache import SessionCache
 from jobs.queue import JobQueue
 from jobs.services import JobServices
 from providers.mail.registry import mail_transport
 from providers.registry import Providers
 from resolvers.context import Services
+from resolvers.standing import Standings
 
 
 @asynccontextmanager
@@ -61,9 +64,14 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
         if sweeping:
             await supervisor.start()
         stack.push_async_callback(supervisor.aclose)
+        cache = make_cache(settings)
+        stack.push_async_callback(cache.aclose)
+        sessions = SessionCache(cache, jobs.redis, ttl=settings.cache_ttl_sessions)
         yield Services(
             settings=settings,
             signer=signer(settings),
+            tokens=OpaqueTokens(_secret(settings)),
+            standings=Standings(jobs.postgres, sessions, live),
             postgres=jobs.postgres,
             redis=jobs.redis,
             answer_log=answer_log,
@@ -77,9 +85,13 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
 
 def signer(settings: Settings) -> TokenSigner:
     """The process's token signer. Raises `ConfigurationError` without a good SECRET_KEY."""
-    if settings.secret_key is None:
-        raise ConfigurationError("SECRET_KEY: not set. Give at least 32 random characters; `make run` makes its own.")
     try:
-        return TokenSigner(settings.secret_key.get_secret_value(), access_ttl=settings.access_token_ttl)
+        return TokenSigner(_secret(settings), access_ttl=settings.access_token_ttl)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
+
+
+def _secret(settings: Settings) -> str:
+    if settings.secret_key is None:
+        raise ConfigurationError("SECRET_KEY: not set. Give at least 32 random characters; `make run` makes its own.")
+    return settings.secret_key.get_secret_value()

@@ -1,8 +1,10 @@
-"""Multipart bodies: files go to disk as they arrive, and no further than one byte past the limit."""
+"""Bodies of requests: read under a limit, and files only from those who may upload, straight to disk."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any
 
 from cross_web import FormData, HTTPException, StarletteRequestAdapter
@@ -10,10 +12,16 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
+from core.errors import RequestError
+from resolvers.documents import may_upload
+
 PREFLIGHT_HEADERS = ("x-colloquy-preflight", "apollo-require-preflight")
 _DISCARD_FACTOR = 4
 """A body is read to its end, so that the client hears the answer, up to this many times the limit."""
 _OVERHEAD_BYTES = 1024 * 1024
+_DISCARD_SECONDS = 2.0
+BODY_SECONDS = 30
+"""For a body without a file."""
 
 
 class LimitedParser(MultiPartParser):
@@ -21,7 +29,11 @@ class LimitedParser(MultiPartParser):
 
     def __init__(self, request: Request, max_file_bytes: int) -> None:
         super().__init__(
-            request.headers, _bounded(request, max_file_bytes), max_files=1, max_fields=10, max_part_size=1024 * 1024
+            request.headers,
+            _form_pieces(request, max_file_bytes),
+            max_files=1,
+            max_fields=10,
+            max_part_size=1024 * 1024,
         )
         self._room = max_file_bytes + 1
 
@@ -34,8 +46,21 @@ class LimitedParser(MultiPartParser):
             super().on_part_data(data, start, end)
 
 
-class UploadRequestAdapter(StarletteRequestAdapter):
-    """Parses a multipart request under the upload limit; its files are closed with `close_files`."""
+class RequestAdapter(StarletteRequestAdapter):
+    """Reads JSON under a limit of its own; a form under the upload limit, its files are closed with `close_files`."""
+
+    async def get_body(self) -> bytes:
+        """The whole body. Raises HTTPException for one that is too large, or too slow."""
+        request = self._request
+        limit = request.app.state.settings.request_max_bytes
+        pieces = _bounded(request, limit, f"The request is larger than {limit} bytes, the most allowed.")
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return b"".join([piece async for piece in pieces])
+        except TimeoutError:
+            raise HTTPException(408, f"The request did not arrive within {BODY_SECONDS} seconds.") from None
+        except ClientDisconnect:
+            raise HTTPException(400, "The request was broken off.") from None
 
     async def get_form_data(self) -> FormData:
         """The form's fields and files. Raises HTTPException for a malformed, oversized or cross-site body."""
@@ -43,6 +68,11 @@ class UploadRequestAdapter(StarletteRequestAdapter):
         if not any(name in request.headers for name in PREFLIGHT_HEADERS):
             # A page elsewhere can post a form without asking; it cannot add a header without asking.
             raise HTTPException(400, f"A multipart request needs the header `{PREFLIGHT_HEADERS[0]}`.")
+        try:
+            await may_upload(request.state.context)
+        except RequestError:
+            await _discard(request)
+            raise
         try:
             form = await LimitedParser(request, request.app.state.settings.upload_max_bytes).parse()
         except MultiPartException as error:
@@ -62,13 +92,26 @@ async def close_files(request: Request) -> None:
                 await value.close()
 
 
-async def _bounded(request: Request, max_file_bytes: int) -> AsyncGenerator[bytes, None]:
+async def _form_pieces(request: Request, max_file_bytes: int) -> AsyncGenerator[bytes, None]:
     limit = max_file_bytes * _DISCARD_FACTOR + _OVERHEAD_BYTES
+    async for piece in _bounded(request, limit, f"The file is larger than {max_file_bytes} bytes, the most allowed."):
+        yield piece
+
+
+async def _bounded(request: Request, limit: int, refusal: str) -> AsyncGenerator[bytes, None]:
     if int(request.headers.get("content-length") or 0) > limit:
-        raise HTTPException(413, f"The file is larger than {max_file_bytes} bytes, the most allowed.")
+        raise HTTPException(413, refusal)
     received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
+    async for piece in request.stream():
+        received += len(piece)
         if received > limit:
-            raise HTTPException(413, f"The file is larger than {max_file_bytes} bytes, the most allowed.")
-        yield chunk
+            raise HTTPException(413, refusal)
+        yield piece
+
+
+async def _discard(request: Request) -> None:
+    """Read on for a while: a client that is still sending would lose the answer with the connection."""
+    with suppress(TimeoutError, HTTPException, ClientDisconnect):
+        async with asyncio.timeout(_DISCARD_SECONDS):
+            async for _ in _bounded(request, _OVERHEAD_BYTES, ""):
+                pass

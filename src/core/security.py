@@ -30,11 +30,17 @@ class InvalidTokenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AccessClaims:
-    """What an access token vouches for."""
+    """What an access token, or an API key, vouches for."""
 
-    user_id: UUID
+    user_id: UUID | None
+    """Of an API key None: its row says for whom it acts."""
     tenant_id: TenantId
-    expires_at: datetime
+    session_id: UUID
+    """The session, or the API key itself."""
+    expires_at: datetime | None
+    """None: until it is revoked."""
+    key_hash: bytes | None = None
+    """Of an API key, what its row must have."""
 
 
 def hash_password(password: str) -> str:
@@ -65,14 +71,15 @@ class TokenSigner:
         self._link_key = hmac.digest(secret.encode(), b"file-link", "sha256")
         self._access_ttl = timedelta(seconds=access_ttl)
 
-    def issue_access(self, user_id: UUID, tenant_id: TenantId) -> tuple[str, datetime]:
-        """A JWT for this person and when it expires (whole seconds, UTC)."""
+    def issue_access(self, user_id: UUID, tenant_id: TenantId, session_id: UUID) -> tuple[str, datetime]:
+        """A JWT for this person in this session, and when it expires (whole seconds, UTC)."""
         now = datetime.now(UTC).replace(microsecond=0)
         expires_at = now + self._access_ttl
         claims = {
             "iss": _ISSUER,
             "sub": user_id.hex,
             "tenant": tenant_id.hex,
+            "sid": session_id.hex,
             "iat": now,
             "exp": expires_at,
             "jti": new_id().hex,
@@ -87,15 +94,16 @@ class TokenSigner:
                 self._token_key,
                 algorithms=[_ALGORITHM],
                 issuer=_ISSUER,
-                options={"require": ["exp", "sub", "iss"]},
+                options={"require": ["exp", "sub", "sid", "iss"]},
             )
             return AccessClaims(
                 user_id=UUID(hex=claims["sub"]),
                 tenant_id=TenantId(UUID(hex=claims["tenant"])),
+                session_id=UUID(hex=claims["sid"]),
                 expires_at=datetime.fromtimestamp(claims["exp"], UTC),
             )
         except jwt.ExpiredSignatureError:
-            raise InvalidTokenError("The access token has expired. Sign in again.") from None
+            raise InvalidTokenError("The access token has expired. Refresh the session, or sign in again.") from None
         except (jwt.InvalidTokenError, KeyError, ValueError, AttributeError, TypeError, OverflowError):
             raise InvalidTokenError("The access token is not valid. Sign in again.") from None
 

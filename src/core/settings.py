@@ -44,6 +44,10 @@ class Settings(BaseSettings):
 
     access_token_ttl: int = Field(900, ge=30)
     """Seconds an access token is good for."""
+    refresh_token_ttl: int = Field(30 * 86_400, ge=60)
+    """Seconds a session may stay idle before it ends."""
+    cache_ttl_sessions: int = Field(1_800, ge=1)
+    """Seconds that Redis remembers a session after its last use."""
     file_link_ttl: int = Field(600, ge=10)
     """Seconds a signed link to an original is good for."""
 
@@ -54,6 +58,8 @@ class Settings(BaseSettings):
     mail_from: str | None = None
     """`name@example.com` or `Name <name@example.com>`; required with SMTP_URL."""
 
+    request_max_bytes: int = Field(MEBIBYTE, ge=1024)
+    """Of a request without a file."""
     upload_max_bytes: int = Field(100 * MEBIBYTE, ge=1)
     document_max_pages: int = Field(5_000, ge=1)
     parser_timeout: float = Field(120.0, gt=0)

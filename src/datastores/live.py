@@ -79,6 +79,11 @@ class LiveChannels:
         self._task: asyncio.Task[None] | None = None
         self._connections = 0
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection that hears what is published now, as far as we know."""
+        return self._pubsub is not None
+
     async def start(self) -> None:
         """Begin to listen; the connection is made, and made again, in the background."""
         self._task = asyncio.create_task(self._listen(), name="live-channels")
@@ -163,9 +168,12 @@ class LiveChannels:
         if kind == "message":
             for feed in tuple(self._feeds.get(name, ())):
                 feed.push(data)
-        elif kind == "subscribe" and (confirmed := self._confirmed.get(name)) and not confirmed.done():
-            confirmed.set_result(None)
-            if self._connections > 1:
+        elif kind == "subscribe" and (confirmed := self._confirmed.get(name)):
+            # Confirmed again: redis-py has connected anew by itself, and what was published meanwhile is lost.
+            again = confirmed.done()
+            if not again:
+                confirmed.set_result(None)
+            if again or self._connections > 1:
                 # What was published before the new connection listened can only be in the log.
                 for feed in tuple(self._feeds.get(name, ())):
                     feed.mark_gap()

@@ -26,6 +26,7 @@ class TenantRecord:
     embedding_model_id: str
     keep_originals: bool
     created_at: datetime
+    suspended_at: datetime | None
 
 
 @dataclass(slots=True)
@@ -36,6 +37,28 @@ class UserRecord:
     email: str
     role: Role
     created_at: datetime
+    suspended_at: datetime | None
+
+
+@dataclass(slots=True)
+class SessionRecord:
+    id: UUID
+    device: str
+    address: str
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+
+
+@dataclass(slots=True)
+class ApiKeyRecord:
+    id: UUID
+    user_id: UUID
+    name: str
+    role: Role
+    hint: str
+    created_at: datetime
+    last_used_at: datetime | None
 
 
 @dataclass(slots=True)
@@ -169,6 +192,8 @@ class PassageRecord:
 _MODELS: dict[type[Any], type[SQLModel]] = {
     TenantRecord: models.Tenant,
     UserRecord: models.User,
+    SessionRecord: models.Session,
+    ApiKeyRecord: models.ApiKey,
     AssistantRecord: models.Assistant,
     DocumentRecord: models.Document,
     DocumentPageRecord: models.DocumentPage,

@@ -51,12 +51,24 @@ _CONNECTIONS = {Connection: _Tcp, SSLConnection: _Tls, UnixDomainSocketConnectio
 
 
 def make_redis(settings: Settings) -> Redis:
-    """A client on a bounded pool whose callers wait for a connection. Raises `ConfigurationError`."""
+    """A client of the server that evicts nothing. Raises `ConfigurationError`."""
     if settings.redis_url is None:
         raise ConfigurationError("REDIS_URL: not set. `make run` sets it to the embedded server.")
+    return _client("REDIS_URL", settings.redis_url, settings)
+
+
+def make_cache(settings: Settings) -> Redis:
+    """A client of the server whose keys may be evicted: REDIS_URL's unless told otherwise. Raises as `make_redis`."""
+    if settings.redis_cache_url is None:
+        return make_redis(settings)
+    return _client("REDIS_CACHE_URL", settings.redis_cache_url, settings)
+
+
+def _client(variable: str, url: str, settings: Settings) -> Redis:
+    """On a bounded pool whose callers wait for a connection."""
     try:
         pool = BlockingConnectionPool.from_url(
-            settings.redis_url,
+            url,
             max_connections=settings.redis_max_connections,
             timeout=5,
             socket_connect_timeout=5,
@@ -66,6 +78,6 @@ def make_redis(settings: Settings) -> Redis:
             retry_on_error=[RedisConnectionError, RedisTimeoutError],
         )
     except ValueError as error:
-        raise ConfigurationError(f"REDIS_URL: {error}. Expected redis://[:password@]host:port/number.") from None
+        raise ConfigurationError(f"{variable}: {error}. Expected redis://[:password@]host:port/number.") from None
     pool.connection_class = _CONNECTIONS[pool.connection_class]
     return Redis.from_pool(pool)

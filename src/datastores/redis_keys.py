@@ -45,3 +45,13 @@ def answer_slots(tenant_id: TenantId) -> str:
 def rate(limit: str, subject: str) -> str:
     """When all that a subject has taken of a limit is paid off, in microseconds since 1970."""
     return f"colloquy:rate:{limit}:{subject}"
+
+
+def session(tenant_id: TenantId, session_id: UUID) -> str:
+    """A copy of what PostgreSQL says of a session; empty for a while after that has changed."""
+    return f"colloquy:{tenant_id.hex}:session:{session_id.hex}"
+
+
+def identity_live(tenant_id: TenantId) -> str:
+    """The pub/sub channel that says whose session, role or suspension has changed."""
+    return f"colloquy:{tenant_id.hex}:identity:live"

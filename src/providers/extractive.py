@@ -9,17 +9,18 @@ from collections.abc import AsyncGenerator, Sequence
 import numpy as np
 
 from providers.base import ChatEvent, ChatFinished, ChatProvider, ChatRequest, ContextPassage, StopReason, TextDelta
+from providers.follow_ups import standalone
 from providers.minilm import MiniLmEmbeddings
 from providers.sentence_ranking import ScoredSentence, normalised, score_sentences
 
 REFUSAL = "The documents do not answer this."
 
 # The three numbers are measured by bench/local_quality.py; docs/decisions/local-models.md has the curve.
-_ANSWERS_FROM = -1.8
+_ANSWERS_FROM = 0.5
 """The score (a logit) under which the best sentence does not count as an answer."""
-_ALSO_WITHIN = 1.3
+_ALSO_WITHIN = 2.5
 """A further sentence is quoted when its score is at most so much below the best one's …"""
-_ALSO_FROM = -1.0
+_ALSO_FROM = 0.0
 """… and at least this: a doubtful answer stays one sentence long."""
 _MOST_QUOTED = 3
 
@@ -61,7 +62,9 @@ class ExtractiveChat(ChatProvider):
         Tokens are word pieces: those of the question and the passages in, those of the answer out.
         Raises `ProviderError`.
         """
-        scored = await score_sentences(self._embeddings, request.question, request.passages)
+        # The last message is this question with its context.
+        earlier = [message.text for message in request.messages[:-1] if message.role == "user"]
+        scored = await score_sentences(self._embeddings, standalone(request.question, earlier), request.passages)
         answer = _compose(_choose(request.question, scored), request.passages)
         read = "\n".join((request.question, *(passage.text for passage in request.passages)))
         tokens_in = await self._embeddings.count_tokens(read)

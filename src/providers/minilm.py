@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,18 +19,30 @@ from tokenizers import Tokenizer
 from core.errors import ConfigurationError, ErrorCode, ProviderError
 from providers.base import EmbeddingProvider
 from providers.minilm_model import MAX_TOKENS, Precision, load_tokenizer, prepare_model
+from providers.words import is_topical
 
 # Texts to one run of the model: 16 chunks of 500 characters take about 0.1 s of one core, so a cancelled or
 # closing caller never waits for long, and padding to the longest of 16 wastes little (texts are sorted by length).
 _RUN_TEXTS = 16
 # [CLS] and [SEP] in the model's vocabulary.
 _CLS, _SEP = 101, 102
-# The id of `the`; single characters and reserved entries come before it.
-_FIRST_WORD = 1996
 
 Vectors = npt.NDArray[np.float32]
 _Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A question beside texts. `question` has shape (384,), `texts` (n, 384); all rows have length 1.
+
+    `alignment`, shape (n,), is -1 to 1: for each topical word piece of the question the best cosine with a piece of
+    the text, both as the model reads them in their place, averaged. Near 1 the text speaks of all that is asked.
+    """
+
+    question: Vectors
+    texts: Vectors
+    alignment: Vectors
 
 
 class MiniLmEmbeddings(EmbeddingProvider):
@@ -75,20 +88,19 @@ class MiniLmEmbeddings(EmbeddingProvider):
         row: Vectors = rows[0]
         return row
 
-    async def embed_sentences(self, texts: Sequence[str]) -> Vectors:
-        """Any number of short texts -> shape (len(texts), 384), at a question's priority. Raises `ProviderError`."""
-        return await self._embed(self._questions, texts)
+    async def compare(self, question: str, texts: Sequence[str]) -> Comparison:
+        """The question beside any number of short texts, at a question's priority. Raises `ProviderError`."""
+        vector, pieces = await self._run(self._questions, self._read_question, question)
+        vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        alignment = np.empty(len(texts), dtype=np.float32)
+        for run in _runs(texts):
+            work = partial(self._align, pieces)
+            vectors[run], alignment[run] = await self._run(self._questions, work, [texts[index] for index in run])
+        return Comparison(vector, vectors, alignment)
 
     async def count_tokens(self, text: str) -> int:
         """Word pieces of the whole text, without [CLS] and [SEP]. Raises `ProviderError`."""
         return await self._run(self._questions, self._count, text)
-
-    async def word_rarities(self, words: Sequence[str]) -> list[float]:
-        """How rare each word is in English, 0.1 (`the`) to 1.0 (rare or unknown), from its place in the vocabulary.
-
-        The vocabulary lists whole words from the most to the least frequent. Raises `ProviderError`.
-        """
-        return await self._run(self._questions, self._rarities, words)
 
     async def aclose(self) -> None:
         """Drop what is queued, wait for the runs that are in flight (about 0.1 s), end the threads."""
@@ -99,8 +111,7 @@ class MiniLmEmbeddings(EmbeddingProvider):
 
     async def _embed(self, executor: ThreadPoolExecutor, texts: Sequence[str]) -> Vectors:
         result = np.empty((len(texts), self.dimensions), dtype=np.float32)
-        by_length = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-        runs = [by_length[start : start + _RUN_TEXTS] for start in range(0, len(by_length), _RUN_TEXTS)]
+        runs = _runs(texts)
         # As many runs at a time as there are threads: the queue stays short, so callers take turns.
         width = self._document_threads if executor is self._documents else 1
         for start in range(0, len(runs), width):
@@ -153,18 +164,31 @@ class MiniLmEmbeddings(EmbeddingProvider):
         _, tokenizer = self._open()
         return len(tokenizer.encode(_clean(text), add_special_tokens=False).ids)
 
-    def _rarities(self, words: Sequence[str]) -> list[float]:
+    def _read_question(self, question: str) -> tuple[Vectors, Vectors]:
+        """Its vector, and the unit states of its topical pieces (of all, where none is), shape (pieces, 384)."""
         _, tokenizer = self._open()
-        span = math.log(tokenizer.get_vocab_size() / _FIRST_WORD)
-        rarities: list[float] = []
-        for word in words:
-            ids = tokenizer.encode(_clean(word), add_special_tokens=False).ids
-            known = len(ids) == 1 and ids[0] >= _FIRST_WORD
-            rarities.append(max(0.1, math.log(ids[0] / _FIRST_WORD) / span) if known else 1.0)
-        return rarities
+        text = _clean(question)
+        encoding = tokenizer.encode(text, add_special_tokens=False)
+        words = (_word_at(text, encoding.word_to_chars(word)) for word in encoding.word_ids if word is not None)
+        chosen = [index for index, word in enumerate(words) if is_topical(word)]
+        states = self._states([question])[0]
+        inner = _unit(_inner(states))
+        # A long question was cut.
+        topical = [index for index in chosen if index < len(inner)]
+        return _unit(states.mean(axis=0)), inner[topical] if topical else inner
+
+    def _align(self, pieces: Vectors, texts: Sequence[str]) -> tuple[Vectors, Vectors]:
+        states = self._states(texts)
+        vectors = _unit(np.stack([rows.mean(axis=0) for rows in states]))
+        alignment = [float((pieces @ _unit(_inner(rows)).T).max(axis=1).mean()) for rows in states]
+        return vectors, np.array(alignment, dtype=np.float32)
 
     def _forward(self, texts: Sequence[str]) -> Vectors:
         """One run of the model -> unit rows: the mean of the last layer over each text's own tokens."""
+        return _unit(np.stack([rows.mean(axis=0) for rows in self._states(texts)]))
+
+    def _states(self, texts: Sequence[str]) -> list[Vectors]:
+        """One run of the model -> each text's last layer, shape (tokens, 384), [CLS] and [SEP] included."""
         encoder, tokenizer = self._open()
         # One text at a time: encode_batch would start threads that complain when the process forks later.
         tokens = [
@@ -173,11 +197,27 @@ class MiniLmEmbeddings(EmbeddingProvider):
         ]
         output = encoder.forward_batch(tokens)
         hidden = np.asarray(output.last_hidden_state, dtype=np.float32)
-        lengths = np.array([len(row) for row in tokens])
-        mask = np.arange(hidden.shape[1]) < lengths[:, None]
-        means = (hidden * mask[:, :, None]).sum(axis=1) / lengths[:, None]
-        rows: Vectors = (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
-        return rows
+        return [rows[: len(own)] for rows, own in zip(hidden, tokens, strict=True)]
+
+
+def _runs(texts: Sequence[str]) -> list[list[int]]:
+    """The places of the texts, in runs of similar length."""
+    by_length = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    return [by_length[start : start + _RUN_TEXTS] for start in range(0, len(by_length), _RUN_TEXTS)]
+
+
+def _word_at(text: str, span: tuple[int, int] | None) -> str:
+    return text[slice(*span)] if span else ""
+
+
+def _inner(states: Vectors) -> Vectors:
+    """Without [CLS] and [SEP], unless the text is empty."""
+    return states[1:-1] if len(states) > 2 else states
+
+
+def _unit(rows: Vectors) -> Vectors:
+    scaled: Vectors = (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+    return scaled
 
 
 def _shutting_down() -> ProviderError:

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
 from providers.base import ContextPassage
-from providers.minilm import MiniLmEmbeddings
-from providers.question_cues import Asked, asked_for, offers
+from providers.minilm import MiniLmEmbeddings, Vectors
+from providers.question_cues import Asked, asked_for, counted_noun, counts_in, offers
 from providers.sentences import Sentence, split_sentences
-from providers.words import content_words, stem
+from providers.words import content_words, names, stem
 
 # A longer question is mostly a story around the question, which would drown it; and the work stays bounded.
 _QUESTION_CHARS = 300
-_QUESTION_WORDS = 40
 # Passages come in fives of 500 characters; a caller with far more must not occupy the model for seconds.
 _MOST_SENTENCES = 120
 
-FEATURES = ("similarity", "similarity_in_context", "coverage", "cue_met", "cue_missed")
-# Fitted on the tuning part of bench/local_quality by `python bench/local_quality.py --fit`; a score is a logit.
-_WEIGHTS = np.array([8.7, 3.5, 3.0, 0.6, -2.5])
-_BIAS = -8.5
+FEATURES = (
+    "similarity",
+    "similarity_in_context",
+    "alignment",
+    "lead",
+    "cue_met",
+    "cue_missed",
+    "counted",
+    "passage_rank",
+    "unknown_name",
+)
+# Fitted on the tuning parts of bench/local_quality by `python bench/local_quality.py --fit`; a score is a logit.
+_WEIGHTS = np.array([1.93, 2.75, 2.25, 4.73, 0.80, -1.32, 1.38, 1.06, -1.42])
+_BIAS = -6.09
+_MOST_LEAD = 0.3
+"""A sentence that is further ahead of all others than this is simply alone."""
 _MOST_REPLIES = 3
 """So many sentences after a passage's own question are read as its answer."""
 # By judgement: the fit sees too few torn sentences, and a reader wants whole ones.
@@ -99,27 +111,41 @@ async def score_sentences(
     question = _heart(question)
     if not found or not question:
         return []
-    words = list(dict.fromkeys(content_words(question)))[:_QUESTION_WORDS]
-    rarities = await embeddings.word_rarities(words)
-    # A sentence without heading or lead reads the same in context: each text is embedded once.
-    texts = list(dict.fromkeys([question, *(c.text for c in found), *(c.in_context for c in found)]))
-    rows = dict(zip(texts, await embeddings.embed_sentences(texts), strict=True))
     asked = asked_for(question)
-    scored: list[ScoredSentence] = []
-    for candidate in found:
-        met = offers(candidate.text, asked, question)
-        evidence = np.array(
-            [
-                float(rows[candidate.text] @ rows[question]),
-                float(rows[candidate.in_context] @ rows[question]),
-                _coverage(words, rarities, f"{candidate.in_context} {candidate.document_name}"),
-                float(met and asked is not Asked.ANYTHING),
-                float(not met),
-            ]
+    noun = counted_noun(question) if asked is Asked.COUNT else ""
+    counts = [counts_in(c.text) if noun else [] for c in found]
+    # A sentence without heading or lead reads the same in context: each text is read once.
+    texts = list(
+        dict.fromkeys(
+            [*(c.text for c in found), *(c.in_context for c in found), *chain([noun] if noun else [], *counts)]
         )
-        score = float(evidence @ _WEIGHTS) + _BIAS - (_TORN_PENALTY if candidate.sentence.is_torn else 0.0)
-        scored.append(ScoredSentence(candidate, evidence, score, rows[candidate.text]))
-    return scored
+    )
+    compared = await embeddings.compare(question, texts)
+    rows = {text: index for index, text in enumerate(texts)}
+    own = np.array([rows[c.text] for c in found])
+    context = np.array([rows[c.in_context] for c in found])
+    similarity = compared.texts[own] @ compared.question
+    alignment = compared.alignment[context]
+    unknown = _names_something_unknown(question, passages)
+    evidence = np.column_stack(
+        [
+            similarity,
+            compared.texts[context] @ compared.question,
+            alignment,
+            _leads(similarity + alignment),
+            [asked is not Asked.ANYTHING and offers(c.text, asked, question) for c in found],
+            [not offers(c.text, asked, question) for c in found],
+            [_counted(noun, phrases, compared.texts, rows) for phrases in counts],
+            [1.0 / (1 + c.position) for c in found],
+            [unknown] * len(found),
+        ]
+    ).astype(np.float64)
+    torn = np.array([_TORN_PENALTY if c.sentence.is_torn else 0.0 for c in found])
+    scores = evidence @ _WEIGHTS + _BIAS - torn
+    return [
+        ScoredSentence(candidate, evidence[index], float(scores[index]), compared.texts[own[index]])
+        for index, candidate in enumerate(found)
+    ]
 
 
 def normalised(text: str) -> str:
@@ -137,11 +163,31 @@ def _heart(question: str) -> str:
     return (asking or whole)[:_QUESTION_CHARS]
 
 
-def _coverage(words: Sequence[str], rarities: Sequence[float], text: str) -> float:
-    """The share of the question's content that the text repeats, rare words counting more: 0 to 1."""
-    there = {stem(word) for word in content_words(text)}
-    total = sum(rarities)
-    return sum(rarity for word, rarity in zip(words, rarities, strict=True) if stem(word) in there) / (total or 1.0)
+def _leads(values: Vectors) -> Vectors:
+    """How far each is above the best of the others, negative for all but one; a question that nothing answers has
+    many sentences that are equally near."""
+    best = int(values.argmax())
+    others = np.delete(values, best)
+    leads: Vectors = values - values[best]
+    leads[best] = values[best] - others.max() if len(others) else _MOST_LEAD
+    leads[leads > _MOST_LEAD] = _MOST_LEAD
+    return leads
+
+
+def _counted(noun: str, phrases: Sequence[str], vectors: Vectors, rows: Mapping[str, int]) -> float:
+    """Whether a number of the sentence counts what is asked for, 0 to 1; 1 where nothing is to be counted."""
+    if not noun:
+        return 1.0
+    if any(stem(word) == stem(noun) for phrase in phrases for word in content_words(phrase)):
+        return 1.0
+    near = (float(vectors[rows[phrase]] @ vectors[rows[noun]]) for phrase in phrases)
+    return max(0.0, *near) if phrases else 0.0
+
+
+def _names_something_unknown(question: str, passages: Sequence[ContextPassage]) -> bool:
+    """Whether a name or number of the question occurs in no passage and no document's name."""
+    read = " ".join(f"{passage.text} {passage.document_name}" for passage in passages).casefold()
+    return any(name not in read for name in names(question))
 
 
 def _without_repeats(found: Sequence[Candidate]) -> list[Candidate]:

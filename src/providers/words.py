@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# Words that carry no topic, in English; other languages simply keep theirs, which costs a little precision.
+# Words that carry no topic, in English, and the most frequent of three more languages; others simply keep theirs,
+# which costs a little precision.
 _TOPICLESS = """
     a about above after again all also am an and any are aren as at be because been before being below between
     both but by can cannot could couldn did didn do does doesn doing don done down during each else ever every few for
@@ -17,8 +18,44 @@ _TOPICLESS = """
     whose why will with within without won would wouldn yes yet you your yours kind sort mean means happen happens
     long old often far exactly actually currently
 """
-_STOP_WORDS = frozenset(_TOPICLESS.split())
+_TOPICLESS_GERMAN = """
+    aber als auch auf aus bei bin das dass dem den der des die dies diese dieser dieses du durch ein eine einem einen
+    einer eines er es für gibt hat haben ich ihr im ist ja kann kein keine man mein meine mit muss müssen nach nicht
+    noch nur oder sein sich sie sind soll um und uns unter vom von vor wann warum was welche welchem welchen welcher
+    welches wem wen wenn wer werden wie wieviel wir wird wo zu zum zur über darf dürfen viel viele
+"""
+_TOPICLESS_ROMANCE = """
+    au aux avec ce ces cet cette combien comment dans de des du elle elles en est et faut il ils je la le les leur lui
+    ma mais mes mon ne nous ou où par pas peut pour pourquoi quand que quel quelle quelles quels qui quoi sa sans se
+    ses son sont sur ta te toi tu un une vos votre vous con cuando cuándo cuánto cuántos cómo cuál del dónde el ella
+    ellos es esta este están hay los las lo mi muy no para pero por porque puede qué quién se si sin su sus también
+    una uno unos y
+"""
+_STOP_WORDS = frozenset(f"{_TOPICLESS} {_TOPICLESS_GERMAN} {_TOPICLESS_ROMANCE}".split())
+# Words of German that hardly occur in other languages.
+_ONLY_GERMAN = frozenset(
+    [
+        "das",
+        "dem",
+        "der",
+        "ein",
+        "eine",
+        "einen",
+        "einer",
+        "gibt",
+        "ist",
+        "kann",
+        "mit",
+        "nicht",
+        "und",
+        "welche",
+        "wer",
+        "wie",
+        "wird",
+    ]
+)
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_NAME = re.compile(r"(?<=[\w,] )[A-Z\u00c0-\u00de][\w-]*|\d+(?:[.,]\d+)*")
 # Scripts written without spaces: each pair of neighbouring characters stands for a word.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
 _IRREGULAR = {
@@ -50,6 +87,22 @@ def content_words(text: str) -> list[str]:
         elif word.split("'")[0] not in _STOP_WORDS and (len(word) > 1 or word.isdigit()):
             words.append(word)
     return words
+
+
+def is_topical(word: str) -> bool:
+    """Whether one word, in any case, carries a topic; False for punctuation."""
+    folded = word.casefold()
+    return folded not in _STOP_WORDS and any(character.isalnum() for character in folded)
+
+
+def names(question: str) -> list[str]:
+    """What the question names, case-folded: words with a capital letter inside the sentence, and numbers.
+
+    In German, where every noun has a capital, numbers only.
+    """
+    german = any(match[0].casefold() in _ONLY_GERMAN for match in _WORD.finditer(question))
+    found = (match[0] for match in _NAME.finditer(question))
+    return [name.casefold().removesuffix("'s") for name in found if name[0].isdigit() or (not german and name != "I")]
 
 
 def stem(word: str) -> str:

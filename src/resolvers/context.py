@@ -6,28 +6,49 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from redis.asyncio import Redis
 
 from answers.supervisor import AnswerSupervisor
 from core.errors import RequestError
 from core.ids import new_id
+from core.opaque_tokens import OpaqueTokens, TokenKind
 from core.security import AccessClaims, InvalidTokenError, TokenSigner
 from core.settings import Settings
 from datastores.answer_log import AnswerLog
 from datastores.files import FileStorage
 from datastores.live import LiveChannels
 from datastores.models import Role
-from datastores.people import user_by_id
 from datastores.postgres import Postgres
 from datastores.records import UserRecord
 from datastores.transactions import LazyRead, StatementCount, WriteTransaction
 from jobs.queue import JobQueue
 from loaders import Loaders
 from providers.registry import Providers
+from resolvers.standing import Standings
 
-_RANK = {role: rank for rank, role in enumerate((Role.USER, Role.OPERATOR, Role.BUSINESS, Role.ADMIN))}
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where a request comes from, as its socket and its headers say."""
+
+    address: str = ""
+    device: str = ""
+
+
+class RefreshCookie(Protocol):
+    """The browser's refresh token, which the page's own scripts never see."""
+
+    value: str | None
+
+    def set(self, token: str, max_age: int) -> None:
+        """Keep the token for so many seconds."""
+        ...
+
+    def clear(self) -> None:
+        """Drop it."""
+        ...
 
 
 @dataclass(slots=True)
@@ -36,6 +57,8 @@ class Services:
 
     settings: Settings
     signer: TokenSigner
+    tokens: OpaqueTokens
+    standings: Standings
     postgres: Postgres
     redis: Redis
     answer_log: AnswerLog
@@ -49,11 +72,21 @@ class Services:
 class Context:
     """The state of one operation. Its read transaction opens with the first query and ends with the operation."""
 
-    def __init__(self, services: Services, claims: AccessClaims | None, public_url: str) -> None:
+    def __init__(
+        self,
+        services: Services,
+        claims: AccessClaims | None,
+        public_url: str,
+        client: Client = Client(),
+        cookie: RefreshCookie | None = None,
+    ) -> None:
         self.services = services
         self.claims = claims
         self.public_url = public_url
         """Where this client reaches us, for links: scheme, host and port without a slash at the end."""
+        self.client = client
+        self.cookie = cookie
+        """A browser's that asked for cookies and comes from a page that may; None for everyone else."""
         self.request_id = new_id().hex
         self.token_problem: str | None = None
         """Why the token that came with the request is no good; None where there was none, or a good one."""
@@ -72,7 +105,7 @@ class Context:
 
     def for_operation(self) -> Context:
         """A fresh context for the same client: own transaction, own loaders, own request id."""
-        context = Context(self.services, self.claims, self.public_url)
+        context = Context(self.services, self.claims, self.public_url, self.client, self.cookie)
         context.token_problem = self.token_problem
         return context
 
@@ -81,11 +114,16 @@ class Context:
         if not authorization:
             return
         scheme, _, token = authorization.partition(" ")
+        token = token.strip()
         if scheme.lower() != "bearer":
             self.token_problem = "`Authorization` must be `Bearer` and an access token."  # noqa: S105 - a sentence, not a password
             return
         try:
-            self.claims = self.services.signer.check_access(token.strip())
+            if token.startswith(TokenKind.API_KEY.value):
+                key = self.services.tokens.read(TokenKind.API_KEY, token)
+                self.claims = AccessClaims(None, key.tenant_id, key.id, expires_at=None, key_hash=key.hash)
+            else:
+                self.claims = self.services.signer.check_access(token)
         except InvalidTokenError as error:
             self.token_problem = str(error)
 
@@ -110,10 +148,8 @@ class Context:
         if self._person is None:
             reads = self.reads
             assert self.claims is not None
-            self._person = await user_by_id(reads, reads.tenant_id, self.claims.user_id)
-            if self._person is None:
-                raise RequestError.unauthenticated("This account no longer exists.")
-        if _RANK[self._person.role] < _RANK[at_least]:
+            self._person = await self.services.standings.person(reads, self.claims)
+        if not self._person.role.covers(at_least):
             raise RequestError.forbidden(f"This needs the role {at_least.value}; yours is {self._person.role.value}.")
         return self._person
 

@@ -15,7 +15,7 @@ from datastores import knowledge, people, redis_keys
 from datastores.files import FileTooLargeError, StoredFile
 from datastores.models import AssistantDocument, Document, DocumentStatus, Role
 from datastores.pages import Page, PageRequest
-from datastores.records import DocumentRecord
+from datastores.records import DocumentRecord, UserRecord
 from ingest.sniff import ContentType, sniff
 from resolvers.arguments import argument_id, input_id
 from resolvers.context import Context, Services
@@ -51,11 +51,16 @@ async def documents(
     return await knowledge.documents(context.reads, person, statuses, page)
 
 
+async def may_upload(context: Context) -> UserRecord:
+    """The person, who may upload. Raises `RequestError`; asked before a file is received, too."""
+    return await context.person(at_least=Role.BUSINESS)
+
+
 async def upload_document(
     context: Context, upload: Upload, *, name: str | None, assistant_id: str | None
 ) -> DocumentRecord | DuplicateDocument | UploadRejected | InvalidInput | NotFound:
     """Keep the file, record the document, and wake a worker. Needs BUSINESS. A refused file leaves nothing behind."""
-    person = await context.person(at_least=Role.BUSINESS)
+    person = await may_upload(context)
     tenant_id = TenantId(person.tenant_id)
     shown_name = (name if name is not None else upload.name).strip()
     if not 1 <= len(shown_name) <= NAME_CHARS or not shown_name.isprintable():

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass
-from datetime import datetime
-
 from email_validator import EmailNotValidError, validate_email
 
 from core.ids import TenantId
-from core.security import hash_password, verify_password
-from datastores.people import add_tenant, credentials_of, user_by_id
+from datastores.people import add_tenant, credentials_of, tenant_of, user_by_id
 from datastores.postgres import Purpose
-from datastores.records import UserRecord
+from resolvers import passwords
 from resolvers.context import Context
 from resolvers.results import Conflict, InvalidCredentials, InvalidInput
+from resolvers.sessions import SignedIn, open_session
 
-PASSWORD_CHARS = (10, 128)
 NAME_CHARS = 200
 EMAIL_CHARS = 320
 """64 before the @ and 255 after it (RFC 5321, 4.5.3.1); longer ones are not worth reading."""
-# argon2id takes 64 MiB each: more at once would trade memory for nothing on a few cores.
-_hashing = asyncio.Semaphore(4)
-
-
-@dataclass(slots=True)
-class SignedIn:
-    """A session: who, and the token that says so. The context of the operation is now this person's."""
-
-    access_token: str
-    expires_at: datetime
-    user: UserRecord
 
 
 async def sign_up(
@@ -40,14 +24,12 @@ async def sign_up(
     for field, value in (("organization", organization), ("name", name)):
         if not 1 <= len(value.strip()) <= NAME_CHARS or not value.isprintable():
             return InvalidInput(f"Between 1 and {NAME_CHARS} printable characters are needed.", field)
-    low, high = PASSWORD_CHARS
-    if not low <= len(password) <= high:
-        return InvalidInput(f"A password has between {low} and {high} characters.", "password")
+    if (refused := passwords.refuse(password, "password")) is not None:
+        return refused
     address = _address(email)
     if address is None:
         return InvalidInput("This is not an e-mail address.", "email")
-    async with _hashing:
-        hashed = await asyncio.to_thread(hash_password, password)
+    hashed = await passwords.hashed(password)
     async with context.services.postgres.platform(Purpose.SIGN_UP) as tx:
         user = await add_tenant(
             tx,
@@ -59,7 +41,8 @@ async def sign_up(
         )
     if user is None:
         return Conflict("There is an account with this e-mail address already.")
-    return _session(context, user)
+    async with context.services.postgres.write(TenantId(user.tenant_id)) as signing_in:
+        return await open_session(context, signing_in, user)
 
 
 async def sign_in(context: Context, *, email: str, password: str) -> SignedIn | InvalidCredentials:
@@ -67,19 +50,15 @@ async def sign_in(context: Context, *, email: str, password: str) -> SignedIn | 
     address = _address(email)
     async with context.services.postgres.platform(Purpose.SIGN_IN) as tx:
         found = await credentials_of(tx, address) if address is not None else None
-    async with _hashing:
-        # A password longer than any can be is not worth hashing.
-        correct = await asyncio.to_thread(
-            verify_password, found.password_hash if found else None, password[: PASSWORD_CHARS[1] + 1]
-        )
+    correct = await passwords.matches(found.password_hash if found else None, password)
+    refused = InvalidCredentials("The e-mail address or the password is wrong, or the account is suspended.")
     if found is None or not correct:
-        return InvalidCredentials("The e-mail address or the password is wrong.")
-    tenant_id = TenantId(found.tenant_id)
-    async with context.services.postgres.read(tenant_id) as read:
-        user = await user_by_id(read, tenant_id, found.user_id)
-    if user is None:
-        return InvalidCredentials("The e-mail address or the password is wrong.")
-    return _session(context, user)
+        return refused
+    async with context.services.postgres.write(TenantId(found.tenant_id)) as tx:
+        user = await user_by_id(tx, tx.tenant_id, found.user_id)
+        if user is None or user.suspended_at is not None or (await tenant_of(tx)).suspended_at is not None:
+            return refused
+        return await open_session(context, tx, user)
 
 
 def _address(email: str) -> str | None:
@@ -90,9 +69,3 @@ def _address(email: str) -> str | None:
         return validate_email(email.strip(), check_deliverability=False, test_environment=True).normalized.lower()
     except EmailNotValidError:
         return None
-
-
-def _session(context: Context, user: UserRecord) -> SignedIn:
-    token, expires_at = context.services.signer.issue_access(user.id, TenantId(user.tenant_id))
-    context.become(context.services.signer.check_access(token), user)
-    return SignedIn(token, expires_at, user)

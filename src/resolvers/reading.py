@@ -16,6 +16,7 @@ from datastores.records import AssistantRecord, PassageRecord, TenantRecord
 from loaders.visible import Visible
 from resolvers.arguments import argument_id, count
 from resolvers.context import Context
+from resolvers.texts import is_blank, is_storable
 
 MAX_NODES = 100
 MAX_PASSAGES = 50
@@ -52,7 +53,8 @@ async def node(context: Context, text: str) -> object | None:
     }
     if kind is NodeKind.TENANT:
         return await people.tenant_of(context.reads) if value == person.tenant_id else None
-    return await by_kind[kind].load(value)
+    # Sessions and API keys have ids to act on, and are no nodes.
+    return await by_kind[kind].load(value) if kind in by_kind else None
 
 
 async def nodes(context: Context, ids: Sequence[str]) -> list[object | None]:
@@ -70,9 +72,9 @@ async def passages(context: Context, query: str, first: int, assistant_id: str |
     """
     person = await context.person()
     count("first", first, MAX_PASSAGES)
-    if not query.strip():
+    if is_blank(query):
         raise RequestError.bad_input("`query` is empty.")
-    if "\0" in query:
+    if not is_storable(query):
         raise RequestError.bad_input("`query` contains characters that are not text.")
     if len(query) > context.services.settings.question_max_chars:
         raise RequestError.bad_input(

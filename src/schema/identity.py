@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import strawberry
 
-from resolvers import identity
+from resolvers import identity, sessions
 from schema.errors import Conflict, InvalidCredentials, InvalidInput
 from schema.records import Info
 from schema.types.people import User
@@ -19,7 +19,9 @@ class Session:
         description="For `Authorization: Bearer …`, and for `connection_init`'s payload `authorization`."
     )
     expires_at: datetime = strawberry.field(description="When the access token stops being good.")
-    refresh_token: str | None
+    refresh_token: str | None = strawberry.field(
+        description="For `refreshSession`, once; null where the browser keeps it in a cookie."
+    )
     user: User
 
 
@@ -37,6 +39,11 @@ class SignInInput:
     password: str
 
 
+@strawberry.input
+class RefreshSessionInput:
+    refresh_token: str
+
+
 @strawberry.type
 class SignUpPayload:
     session: Session
@@ -47,13 +54,34 @@ class SignInPayload:
     session: Session
 
 
+@strawberry.type
+class RefreshSessionPayload:
+    session: Session
+
+
+@strawberry.type
+class SignOutPayload:
+    signed_out: bool = strawberry.field(description="Always true: nobody is signed in any more.")
+
+
+@strawberry.type
+class SignOutEverywherePayload:
+    signed_out: bool = strawberry.field(description="Always true: every session of yours has ended.")
+
+
 SignUpResult = Annotated[SignUpPayload | InvalidInput | Conflict, strawberry.union("SignUpResult")]
 SignInResult = Annotated[SignInPayload | InvalidCredentials, strawberry.union("SignInResult")]
+RefreshSessionResult = Annotated[RefreshSessionPayload | InvalidCredentials, strawberry.union("RefreshSessionResult")]
 
 
-def _session(signed_in: identity.SignedIn) -> Session:
+def _session(signed_in: sessions.SignedIn) -> Session:
     user: Any = signed_in.user
-    return Session(access_token=signed_in.access_token, expires_at=signed_in.expires_at, refresh_token=None, user=user)
+    return Session(
+        access_token=signed_in.access_token,
+        expires_at=signed_in.expires_at,
+        refresh_token=signed_in.refresh_token,
+        user=user,
+    )
 
 
 @strawberry.type
@@ -67,9 +95,27 @@ class IdentityMutations:
             email=input.email,
             password=input.password,
         )
-        return SignUpPayload(session=_session(result)) if isinstance(result, identity.SignedIn) else result
+        return SignUpPayload(session=_session(result)) if isinstance(result, sessions.SignedIn) else result
 
     @strawberry.mutation(description="Exchange an e-mail address and a password for an access token.")
     async def sign_in(self, info: Info, input: SignInInput) -> SignInResult:
         result: Any = await identity.sign_in(info.context, email=input.email, password=input.password)
-        return SignInPayload(session=_session(result)) if isinstance(result, identity.SignedIn) else result
+        return SignInPayload(session=_session(result)) if isinstance(result, sessions.SignedIn) else result
+
+    @strawberry.mutation(
+        description="Exchange a refresh token, once, for an access token and the next refresh token. "
+        "Without input, the one in the browser's cookie. A token that comes twice ends its session."
+    )
+    async def refresh_session(self, info: Info, input: RefreshSessionInput | None = None) -> RefreshSessionResult:
+        result: Any = await sessions.refresh_session(info.context, input.refresh_token if input else None)
+        return RefreshSessionPayload(session=_session(result)) if isinstance(result, sessions.SignedIn) else result
+
+    @strawberry.mutation(description="End this session, on all its sockets.")
+    async def sign_out(self, info: Info) -> SignOutPayload:
+        await sessions.sign_out(info.context)
+        return SignOutPayload(signed_out=True)
+
+    @strawberry.mutation(description="End all of your sessions, this one included.")
+    async def sign_out_everywhere(self, info: Info) -> SignOutEverywherePayload:
+        await sessions.sign_out_everywhere(info.context)
+        return SignOutEverywherePayload(signed_out=True)

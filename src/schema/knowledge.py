@@ -43,6 +43,7 @@ UploadDocumentResult = Annotated[
 
 
 async def _pieces(file: UploadFile) -> AsyncIterator[bytes]:
+    await file.seek(0)  # the same file may be in two places of one request
     while piece := await file.read(_PIECE_BYTES):
         yield piece
 

@@ -6,13 +6,23 @@ from typing import Annotated, Any
 
 import strawberry
 
-from resolvers import conversations, documents, reading
+from core.ids import ListKind
+from resolvers import api_keys, conversations, documents, members, reading, sessions
 from resolvers.arguments import forward_page
-from schema.connections import ConnectionRecord, by_activity, by_creation
+from schema.connections import (
+    ConnectionRecord,
+    api_key_cursor,
+    assistant_cursor,
+    conversation_cursor,
+    document_cursor,
+    member_cursor,
+    session_cursor,
+)
 from schema.enums import DocumentStatus
 from schema.interfaces import Node
 from schema.records import Info
 from schema.types.chat import ConversationConnection
+from schema.types.identity import ApiKeyConnection, DeviceSessionConnection, MemberConnection
 from schema.types.knowledge import DocumentConnection, Passage
 from schema.types.people import AssistantConnection, Tenant, User
 
@@ -34,15 +44,16 @@ class Viewer:
 
     @strawberry.field(description="Oldest first.")
     async def assistants(self, info: Info, first: First = None, after: After = None) -> AssistantConnection:
-        page = await reading.assistants(info.context, forward_page(first, after))
-        return ConnectionRecord(page, by_creation)  # type: ignore[return-value]
+        page = await reading.assistants(info.context, forward_page(ListKind.ASSISTANTS, first, after))
+        return ConnectionRecord(page, assistant_cursor)  # type: ignore[return-value]
 
     @strawberry.field(description="Your own, newest activity first. `title` keeps those whose title contains it.")
     async def conversations(
         self, info: Info, title: str | None = None, first: First = None, after: After = None
     ) -> ConversationConnection:
-        page = await conversations.own_conversations(info.context, title, forward_page(first, after))
-        return ConnectionRecord(page, by_activity)  # type: ignore[return-value]
+        request = forward_page(ListKind.CONVERSATIONS, first, after)
+        page = await conversations.own_conversations(info.context, title, request)
+        return ConnectionRecord(page, conversation_cursor)  # type: ignore[return-value]
 
     @strawberry.field(description="Those you may read, newest first.")
     async def documents(
@@ -52,8 +63,25 @@ class Viewer:
         first: First = None,
         after: After = None,
     ) -> DocumentConnection:
-        page = await documents.documents(info.context, status, forward_page(first, after))
-        return ConnectionRecord(page, by_creation)  # type: ignore[return-value]
+        page = await documents.documents(info.context, status, forward_page(ListKind.DOCUMENTS, first, after))
+        return ConnectionRecord(page, document_cursor)  # type: ignore[return-value]
+
+    @strawberry.field(description="Everybody in the organisation, oldest first. Needs the role BUSINESS.")
+    async def members(self, info: Info, first: First = None, after: After = None) -> MemberConnection:
+        page = await members.all_members(info.context, forward_page(ListKind.MEMBERS, first, after))
+        return ConnectionRecord(page, member_cursor)  # type: ignore[return-value]
+
+    @strawberry.field(description="Your sign-ins that have not ended, newest first.")
+    async def sessions(self, info: Info, first: First = None, after: After = None) -> DeviceSessionConnection:
+        page = await sessions.own_sessions(info.context, forward_page(ListKind.SESSIONS, first, after))
+        return ConnectionRecord(page, session_cursor)  # type: ignore[return-value]
+
+    @strawberry.field(
+        description="The organisation's keys that are not revoked, newest first. Needs the role BUSINESS."
+    )
+    async def api_keys(self, info: Info, first: First = None, after: After = None) -> ApiKeyConnection:
+        page = await api_keys.all_keys(info.context, forward_page(ListKind.API_KEYS, first, after))
+        return ConnectionRecord(page, api_key_cursor)  # type: ignore[return-value]
 
     @strawberry.field(
         description="What retrieval gives for a question: the passages an answer would be grounded in, best first."

@@ -7,6 +7,7 @@ from typing import Final
 from strawberry.tools import merge_types
 
 from core.settings import Settings
+from schema.access import AccessMutations
 from schema.execution import ColloquySchema
 from schema.identity import IdentityMutations
 from schema.knowledge import KnowledgeMutations
@@ -14,7 +15,7 @@ from schema.messages import MessageMutations
 from schema.query import Query
 from schema.subscription import Subscription
 
-Mutation = merge_types("Mutation", (IdentityMutations, KnowledgeMutations, MessageMutations))
+Mutation = merge_types("Mutation", (IdentityMutations, AccessMutations, KnowledgeMutations, MessageMutations))
 
 
 _DEFAULTS: Final = Settings.model_construct()

@@ -79,6 +79,8 @@ def test_prefixes_never_change() -> None:
         "CONVERSATION": "cnv",
         "MESSAGE": "msg",
         "ANSWER": "ans",
+        "SESSION": "ses",
+        "API_KEY": "key",
     }
 
 

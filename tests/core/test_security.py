@@ -19,8 +19,8 @@ from core.security import InvalidTokenError, TokenSigner, hash_password, verify_
 SECRET = "a secret for tests of 32 characters or more"
 SIGNER = TokenSigner(SECRET, access_ttl=900)
 OTHER = TokenSigner(SECRET + "!", access_ttl=900)
-USER, TENANT, DOCUMENT = new_id(), TenantId(new_id()), new_id()
-TOKEN, _ = SIGNER.issue_access(USER, TENANT)
+USER, TENANT, SESSION, DOCUMENT = new_id(), TenantId(new_id()), new_id(), new_id()
+TOKEN, _ = SIGNER.issue_access(USER, TENANT, SESSION)
 FUTURE = 2**40
 LINK = SIGNER.sign_file(TENANT, DOCUMENT, FUTURE)
 
@@ -37,14 +37,15 @@ def claims(token: str) -> dict[str, Any]:
 
 def test_a_token_says_who_and_until_when() -> None:
     before = int(time.time())
-    token, expires_at = SIGNER.issue_access(USER, TENANT)
+    token, expires_at = SIGNER.issue_access(USER, TENANT, SESSION)
     checked = SIGNER.check_access(token)
-    assert (checked.user_id, checked.tenant_id, checked.expires_at) == (USER, TENANT, expires_at)
+    assert (checked.user_id, checked.tenant_id, checked.session_id) == (USER, TENANT, SESSION)
+    assert checked.expires_at == expires_at
     assert before + 900 <= expires_at.timestamp() <= time.time() + 900
 
 
 def test_a_token_holds_no_more_than_it_must() -> None:
-    assert set(claims(TOKEN)) == {"iss", "sub", "tenant", "iat", "exp", "jti"}
+    assert set(claims(TOKEN)) == {"iss", "sub", "tenant", "sid", "iat", "exp", "jti"}
 
 
 def test_a_token_of_another_secret_is_refused() -> None:
@@ -53,7 +54,7 @@ def test_a_token_of_another_secret_is_refused() -> None:
 
 
 def test_an_expired_token_is_refused_with_the_reason() -> None:
-    token, _ = TokenSigner(SECRET, access_ttl=-1).issue_access(USER, TENANT)
+    token, _ = TokenSigner(SECRET, access_ttl=-1).issue_access(USER, TENANT, SESSION)
     with pytest.raises(InvalidTokenError, match="expired"):
         SIGNER.check_access(token)
 

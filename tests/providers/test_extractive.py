@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from core.errors import ProviderError
-from providers.base import ChatFinished, ChatRequest, ContextPassage, StopReason, TextDelta
+from providers.base import ChatFinished, ChatMessage, ChatRequest, ContextPassage, StopReason, TextDelta
 from providers.extractive import REFUSAL, ExtractiveChat
 from providers.minilm import MiniLmEmbeddings
 
@@ -154,7 +155,9 @@ async def test_a_sentence_that_overlapping_chunks_share_is_quoted_once_and_whole
     torn = "free for children under twelve. Visitors can climb the tower in groups of no more than ten. Admission is"
     names = ("guide.txt", "guide.txt", "guide.txt")
 
-    quoted = quotations(await answer(chat, "Is the museum free for children?", torn, MUSEUM, MUSEUM, names=names))
+    quoted = quotations(
+        await answer(chat, "What does admission to the museum cost?", torn, MUSEUM, MUSEUM, names=names)
+    )
 
     assert quoted.count(("Admission is 6 pounds for adults and free for children under twelve.", 2)) == 1
     assert sum("free for children" in quote for quote, _ in quoted) == 1
@@ -234,3 +237,46 @@ async def test_a_model_that_is_gone_is_a_provider_error(cache_dir: Path) -> None
 
     with pytest.raises(ProviderError):
         await answer(ExtractiveChat(embeddings), "Who was the last keeper?", MUSEUM)
+
+
+LEASE = (
+    "3. Rent. The monthly rent is 1,240 euros, payable in advance by the fifth day of each month to the landlord's "
+    "account.\n\n4. Deposit. The tenant pays a deposit of 2,480 euros before moving in. The landlord returns it within "
+    "six weeks of the end of the lease."
+)
+BREAD = (
+    "# Country bread\n\nMix the flour with water and salt and leave the dough alone for an hour. Bake the bread at 240 "
+    "degrees for 25 minutes. A hot loaf tears when it is cut."
+)
+
+
+async def test_the_sentence_about_the_thing_asked_wins_over_its_neighbour(chat: ExtractiveChat) -> None:
+    text = await answer(chat, "When do I pay the rent?", LEASE, BREAD)
+
+    assert "by the fifth day of each month" in text
+    assert "deposit" not in text
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How do I make a pizza?",
+        "How many tenants live in the house?",
+        "Who is the previous tenant?",
+        "When did Gustafsson bake the bread?",
+    ],
+)
+async def test_refuses_what_the_documents_only_come_near_to(chat: ExtractiveChat, question: str) -> None:
+    assert await answer(chat, question, LEASE, BREAD) == REFUSAL
+
+
+async def test_a_follow_up_is_understood_from_the_question_before(chat: ExtractiveChat) -> None:
+    alone = request("And when?", LEASE, BREAD)
+    messages = (
+        ChatMessage("user", "Does the landlord return the deposit?"),
+        ChatMessage("assistant", REFUSAL),
+        ChatMessage("user", "Context: …\n\nQuestion: And when?"),
+    )
+    events = [event async for event in chat.stream(replace(alone, messages=messages))]
+
+    assert "within six weeks" in "".join(event.text for event in events if isinstance(event, TextDelta))

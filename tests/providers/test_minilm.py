@@ -154,10 +154,28 @@ async def test_closing_fails_what_is_queued_with_a_provider_error(cache_dir: Pat
         await provider.embed_query("too late")
 
 
-async def test_rare_words_are_rarer_than_common_ones(embeddings: MiniLmEmbeddings) -> None:
-    the, ticket, unknown = await embeddings.word_rarities(["the", "ticket", "calmeprazine"])
+async def test_a_text_that_speaks_of_all_that_is_asked_is_better_aligned(embeddings: MiniLmEmbeddings) -> None:
+    texts = ["The deposit is returned after six weeks.", "The deposit is two rents.", "Cats are allowed."]
+    compared = await embeddings.compare("When is the deposit returned?", texts)
 
-    assert the < ticket < unknown == 1.0
+    assert compared.alignment[0] > compared.alignment[1] > compared.alignment[2]
+    assert np.allclose(compared.texts, await embeddings.embed_documents(texts), atol=0.02)
+    assert np.allclose(compared.question, await embeddings.embed_query("When is the deposit returned?"), atol=0.02)
+
+
+@pytest.mark.parametrize("question", ["", "???", "when is it?", "博物館は", "word " * 1_000])
+async def test_any_question_can_be_compared_with_any_texts(embeddings: MiniLmEmbeddings, question: str) -> None:
+    compared = await embeddings.compare(question, ["", "?", "A text.", "\ud800"])
+
+    assert compared.texts.shape == (4, 384)
+    assert np.all(np.abs(compared.alignment) <= 1.001)
+
+
+async def test_a_comparison_with_no_text_is_empty(embeddings: MiniLmEmbeddings) -> None:
+    compared = await embeddings.compare("When is the deposit returned?", [])
+
+    assert compared.texts.shape == (0, 384)
+    assert compared.alignment.shape == (0,)
 
 
 async def test_tokens_are_counted_past_the_models_limit(embeddings: MiniLmEmbeddings) -> None:

@@ -73,6 +73,17 @@ async def test_a_question_outside_the_documents_is_refused_in_so_many_words(prod
     assert events[-1]["answer"]["citations"] == []
 
 
+async def test_a_follow_up_finds_the_passage_that_the_question_before_was_about(product: Product) -> None:
+    person = await product.sign_up()
+    towns = ["Almgard", "Brenn", "Corvik", "Dalsund", "Eskholt", "Fernby", "Grimsel", "Vexholm"]
+    filler = "Its market sells wool, salted fish and amber on most days of the week. " * 6
+    text = "\n\n".join(f"The town of {town} was founded in {1400 + n}. {filler}" for n, town in enumerate(towns))
+    await person.ready_document(text.encode())
+    conversation = await person.conversation()
+    await person.ask("What does the market of Vexholm sell?", conversation)
+    assert "1407" in text_of(await person.ask("And when was it founded?", conversation))
+
+
 async def test_a_late_viewer_gets_the_same_events_from_the_log(product: Product) -> None:
     person = await product.sign_up()
     await person.ready_document(VEXHOLM)

@@ -16,7 +16,8 @@ from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionConte
 from strawberry.schema.schema import _run_validation as run_validation
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 
-from app.graphql import ColloquyGraphQL, WebSocketHandler
+from app.graphql import ColloquyGraphQL
+from app.sockets import WebSocketHandler
 from schema.execution import ColloquySchema, DiscreetExecutor, Executor
 from schema.limits.merging import merging_rule
 from schema.limits.refusal import LimitExceededError
@@ -44,8 +45,11 @@ def test_the_socket_handler_has_the_methods_that_we_override() -> None:
     for name in (
         "handle_subscribe",
         "run_operation",
+        "handle_connection_init",
+        "handle_ping",
         "handle_task_exception",
         "forget_id",
+        "shutdown",
         "_get_pre_execution_close_reason",
     ):
         assert getattr(BaseGraphQLTransportWSHandler, name) is not getattr(WebSocketHandler, name)

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from core.security import TokenSigner
-from owner import as_owner
+from owner import as_owner, set_role
 from product import PASSWORD, Person, Product
 
 SIGN_UP = """mutation($input: SignUpInput!) { signUp(input: $input) { __typename
@@ -204,12 +204,18 @@ async def test_nobody_is_told_to_sign_in_and_changes_nothing(own_product: Produc
     assert await as_owner(own_product.settings, "SELECT count(*) FROM conversations") == [(0,)]
 
 
-async def test_an_expired_token_is_refused_with_the_reason(product: Product) -> None:
-    person = await product.sign_up()
-    claims = product.services.signer.check_access(person.token)
-    secret = product.settings.secret_key
+def expired_token(person: Person) -> str:
+    """A genuine token of the person's session whose time is over."""
+    secret = person.product.settings.secret_key
     assert secret is not None
-    expired, _ = TokenSigner(secret.get_secret_value(), access_ttl=-1).issue_access(claims.user_id, claims.tenant_id)
+    claims = person.product.services.signer.check_access(person.token)
+    assert claims.user_id is not None
+    signer = TokenSigner(secret.get_secret_value(), access_ttl=-1)
+    return signer.issue_access(claims.user_id, claims.tenant_id, claims.session_id)[0]
+
+
+async def test_an_expired_token_is_refused_with_the_reason(product: Product) -> None:
+    expired = expired_token(await product.sign_up())
     body = await product.post(VIEWER, token=expired)
     assert code_of(body) == "UNAUTHENTICATED"
     assert "expired" in body["errors"][0]["message"]
@@ -223,7 +229,7 @@ async def test_the_token_of_an_account_that_is_gone_is_nobody_s(product: Product
 
 async def test_a_changed_role_counts_at_once(product: Product) -> None:
     person = await product.sign_up()
-    await as_owner(product.settings, "UPDATE users SET role = 'USER' WHERE email = $1", person.email)
+    await set_role(person, "USER")
     assert (await person.query(VIEWER))["viewer"]["user"]["role"] == "USER"
     body = await product.upload_raw(person.token, b"text", "notes.txt")
     assert code_of(body) == "FORBIDDEN"
@@ -245,11 +251,7 @@ async def test_a_socket_with_a_bad_token_is_closed_as_forbidden(product: Product
 
 
 async def test_a_socket_with_an_expired_token_is_closed_as_forbidden(product: Product) -> None:
-    secret = product.settings.secret_key
-    assert secret is not None
-    person = await product.sign_up()
-    claims = product.services.signer.check_access(person.token)
-    token, _ = TokenSigner(secret.get_secret_value(), access_ttl=-1).issue_access(claims.user_id, claims.tenant_id)
+    token = expired_token(await product.sign_up())
     assert await _close_code(product, {"authorization": f"Bearer {token}"}) == 4403
 
 

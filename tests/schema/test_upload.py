@@ -11,7 +11,7 @@ import pytest
 import pdfs
 from core.settings import Settings
 from multipart import upload
-from owner import as_owner, counts, kept_files, uuid_of
+from owner import as_owner, counts, kept_files, set_role, uuid_of
 from product import PROGRESS, Person, Product, running_product
 
 DOCUMENT = """query($id: ID!) { node(id: $id) { ... on Document {
@@ -58,11 +58,6 @@ async def assert_nothing_left(of: Product | Person) -> None:
     """No row and no file of a document, whole or in part."""
     assert set((await counts(of)).values()) == {0}
     assert kept_files(of) == []
-
-
-async def become(person: Person, role: str) -> None:
-    """Give the person another role."""
-    await as_owner(person.product.settings, "UPDATE users SET role = $1 WHERE email = $2", role, person.email)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +265,7 @@ async def test_a_document_may_be_put_into_an_assistant_s_scope(product: Product)
 @pytest.mark.parametrize("role", ["USER", "OPERATOR"])
 async def test_a_weaker_role_may_not_upload(product: Product, role: str) -> None:
     person = await product.sign_up()
-    await become(person, role)
+    await set_role(person, role)
     body = await product.upload_raw(person.token, TEXT, "fine.txt")
     assert body["errors"][0]["extensions"]["code"] == "FORBIDDEN"
     assert f"needs the role BUSINESS; yours is {role}" in body["errors"][0]["message"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ import pytest
 
 from core.settings import Settings
 from multipart import BOUNDARY, FILE_MAP, Part, file_map, form, operations, send, upload
-from owner import counts, kept_files
+from owner import counts, kept_files, set_role
 from product import UPLOAD, Person, Product, running_product
 
 TEXT = b"The harbour of Vexholm freezes in December.\n"
@@ -206,3 +207,51 @@ async def test_a_file_cannot_come_through_a_socket(product: Product) -> None:
         frame = json.loads((await socket.receive()).data)
     assert "multipart request" in frame["payload"]["errors"][0]["message"]
     await assert_nothing_left(person)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["with a length", "without a length"])
+async def test_a_request_without_a_file_has_a_limit_of_its_own(product: Product, told: bool) -> None:
+    limit = product.settings.request_max_bytes
+    for size, status in ((limit - 200, 200), (limit + 1, 413)):
+        body = json.dumps({"query": "{ __typename }", "variables": {"x": "a" * size}}).encode()
+        headers = {"Content-Type": "application/json"}
+        sent = io.BytesIO(body) if told else in_pieces(body)
+        async with product.http.post(f"{product.url}/graphql", data=sent, headers=headers) as response:
+            answer = await response.json()
+        assert response.status == status, answer
+        if status == 413:
+            assert answer["errors"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
+            assert str(limit) in answer["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(("role", "status"), [(None, 401), ("USER", 403)])
+async def test_who_may_not_upload_is_told_before_the_file_is_received(
+    product: Product, role: str | None, status: int
+) -> None:
+    person = await product.sign_up()
+    if role is not None:
+        await set_role(person, role)
+    address = urlsplit(product.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    authorization = f"Authorization: Bearer {person.token}\r\n" if role else ""
+    writer.write(
+        f"POST /graphql HTTP/1.1\r\nHost: localhost\r\n{authorization}x-colloquy-preflight: 1\r\n"
+        f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: 90000000\r\n\r\n".encode()
+        + GOOD
+    )
+    await writer.drain()
+    # The rest is never sent: whoever waited for it would not answer.
+    assert f" {status} ".encode() in await reader.readuntil(b"\r\n")
+    writer.close()
+    await assert_nothing_left(person)
+
+
+async def test_one_file_for_two_uploads_is_read_twice(product: Product) -> None:
+    person = await product.sign_up()
+    query = """mutation($a: UploadDocumentInput!, $b: UploadDocumentInput!) {
+      a: uploadDocument(input: $a) { __typename } b: uploadDocument(input: $b) { __typename } }"""
+    variables = {"a": {"file": None}, "b": {"file": None}}
+    places = {"0": ["variables.a.file", "variables.b.file"]}
+    content = Part("operations", json.dumps({"query": query, "variables": variables}).encode())
+    reply = await send(product, person.token, form(content, file_map(places), FILE))
+    assert [reply.body["data"][name]["__typename"] for name in "ab"] == ["UploadDocumentPayload", "DuplicateDocument"]

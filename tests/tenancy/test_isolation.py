@@ -215,7 +215,9 @@ async def test_a_link_opens_its_own_document_and_no_other(both: Both) -> None:
 
 
 async def test_a_token_that_joins_a_person_to_a_foreign_tenant_is_nobody_s(both: Both) -> None:
-    token, _ = both.product.services.signer.issue_access(both.theirs.uuid(NodeKind.USER, "User"), both.mine.id)
+    token, _ = both.product.services.signer.issue_access(
+        both.theirs.uuid(NodeKind.USER, "User"), both.mine.id, both.theirs.business.session_id
+    )
     body = await both.product.post("{ viewer { user { email } } }", token=token)
     assert body["data"] == {"viewer": None}
     assert body["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"

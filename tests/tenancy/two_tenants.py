@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from core.ids import NodeKind, TenantId, new_id, parse_id, to_global
-from datastores.models import Assistant, DocumentScope, OutboxEntry, Role
+from datastores.api_keys import add_key
+from datastores.models import (
+    Assistant,
+    DocumentScope,
+    OutboxEntry,
+    Role,
+)
 from datastores.people import add_user
 from datastores.postgres import Purpose
+from datastores.sessions import add_session
 from product import PROGRESS, Person, Product
 
 SUBJECTS = ("Vexholm", "Brenn")
@@ -111,12 +119,15 @@ async def _second_person_and_assistant(product: Product, tenant_id: TenantId, su
     postgres, signer = product.services.postgres, product.services.signer
     email = f"user-{subject.lower()}@example.test"
     async with postgres.platform(Purpose.SIGN_UP) as platform:
-        values: dict[str, Any] = {"name": f"Uma of {subject}", "email": email, "password_hash": "none"}
-        user_id = await add_user(platform, tenant_id, role=Role.USER, **values)
+        account: dict[str, Any] = {"name": f"Uma of {subject}", "email": email, "password_hash": "none"}
+        user_id = await add_user(platform, tenant_id, role=Role.USER, **account)
     assert user_id is not None
     async with postgres.write(tenant_id) as tx:
         assistant = Assistant(tenant_id=tenant_id, name="Narrow", document_scope=DocumentScope.ASSIGNED)
         tx.session.add(assistant)
+        expires_at = datetime.now(UTC) + timedelta(days=1)
+        await add_session(tx, user_id, session_id := new_id(), device="", address="", expires_at=expires_at)
+        await add_key(tx, new_id(), user_id, name=f"of {subject}", role=Role.USER, key_hash=b"none", hint="none")
         tx.session.add(OutboxEntry(tenant_id=tenant_id, topic="test", payload={"about": subject}))
-    token, _ = signer.issue_access(user_id, tenant_id)
+    token, _ = signer.issue_access(user_id, tenant_id, session_id)
     return Person(product, token, email, to_global(NodeKind.USER, user_id)), to_global(NodeKind.ASSISTANT, assistant.id)

@@ -13,6 +13,12 @@ from datastores.models.chat import (
     Message,
     MessageRole,
 )
+from datastores.models.identity import (
+    ApiKey,
+    RefreshToken,
+    RevocationReason,
+    Session,
+)
 from datastores.models.knowledge import Chunk, Document, DocumentPage, DocumentStatus, Embedding
 from datastores.models.outbox import OutboxEntry
 from datastores.models.people import Assistant, AssistantDocument, DocumentScope, Role, Tenant, User
@@ -23,6 +29,7 @@ __all__ = [
     "Answer",
     "AnswerAttempt",
     "AnswerStatus",
+    "ApiKey",
     "Assistant",
     "AssistantDocument",
     "Channel",
@@ -38,7 +45,10 @@ __all__ = [
     "Message",
     "MessageRole",
     "OutboxEntry",
+    "RefreshToken",
+    "RevocationReason",
     "Role",
+    "Session",
     "Tenant",
     "User",
     "metadata",

@@ -21,6 +21,13 @@ class Role(enum.Enum):
     BUSINESS = "BUSINESS"
     ADMIN = "ADMIN"
 
+    def covers(self, other: Role) -> bool:
+        """Whether it may do all that the other may."""
+        return _ROLES.index(self) >= _ROLES.index(other)
+
+
+_ROLES = tuple(Role)
+
 
 class DocumentScope(enum.Enum):
     """Which documents an assistant draws on: all of its tenant's, or those assigned to it."""
@@ -40,6 +47,8 @@ class Tenant(SQLModel, table=True):
     """The vector space that is searched; changes only when re-embedding in the new one is complete."""
     keep_originals: bool = True
     created_at: datetime = moment()
+    suspended_at: datetime | None = moment(nullable=True)
+    """Set by an administrator of the platform: nobody of the tenant signs in, reads, or is answered."""
 
 
 class User(TenantRow, table=True):
@@ -56,6 +65,7 @@ class User(TenantRow, table=True):
     role: Role = Field(sa_type=text_enum(Role))
     password_hash: str
     created_at: datetime = moment()
+    suspended_at: datetime | None = moment(nullable=True)
 
 
 class Assistant(TenantRow, table=True):

@@ -27,6 +27,7 @@ class User(Node):
     name: str
     email: str
     role: Role
+    suspended_at: datetime | None = strawberry.field(description="Since when they may not come in; null: they may.")
     created_at: datetime
 
 

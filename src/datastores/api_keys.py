@@ -1,0 +1,91 @@
+"""API keys: a program's way in, for the person who made it and within the role it was made with."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from datastores.models import ApiKey, Role, Tenant, User
+from datastores.pages import Page, PageRequest, keyset_page
+from datastores.records import ApiKeyRecord, UserRecord, select_record, table
+from datastores.sessions import Refusal, Standing
+from datastores.transactions import Reads, WriteTransaction
+
+_keys, _users, _tenants = table(ApiKey), table(User), table(Tenant)
+USE_INTERVAL = timedelta(minutes=1)
+"""`last_used_at` is no more exact than this: a write for each request would cost more than it tells."""
+
+
+async def key_standing(reads: Reads, key_id: UUID, key_hash: bytes) -> Standing:
+    """What a key is good for now: its maker, with the weaker of the key's and the maker's roles."""
+    statement = (
+        sa.select(
+            *select_record(UserRecord).selected_columns,
+            _keys.c.role,
+            _users.c.suspended_at.is_not(None),
+            _tenants.c.suspended_at.is_not(None),
+            _keys.c.revoked_at.is_(None),
+        )
+        .select_from(_keys)
+        .join(_users, sa.and_(_users.c.tenant_id == _keys.c.tenant_id, _users.c.id == _keys.c.user_id))
+        .join(_tenants, _tenants.c.id == _keys.c.tenant_id)
+        .where(_keys.c.tenant_id == reads.tenant_id, _keys.c.id == key_id, _keys.c.key_hash == key_hash)
+    )
+    rows = await reads.rows(statement)
+    if not rows:
+        return Standing(None, Refusal.KEY_REVOKED)
+    *values, role, suspended, tenant_suspended, live = rows[0]
+    person = UserRecord(*values)
+    if person.role.covers(role):
+        person.role = role
+    if tenant_suspended:
+        return Standing(person, Refusal.TENANT_SUSPENDED)
+    if suspended:
+        return Standing(person, Refusal.SUSPENDED)
+    return Standing(person, None if live else Refusal.KEY_REVOKED)
+
+
+async def add_key(
+    tx: WriteTransaction, key_id: UUID, user_id: UUID, *, name: str, role: Role, key_hash: bytes, hint: str
+) -> ApiKeyRecord:
+    """A new key."""
+    tx.session.add(
+        ApiKey(tenant_id=tx.tenant_id, id=key_id, user_id=user_id, name=name, role=role, key_hash=key_hash, hint=hint)
+    )
+    await tx.session.flush()
+    found = await tx.first(ApiKeyRecord, _of_tenant(tx).where(_keys.c.id == key_id))
+    assert found is not None, "it has just been added"
+    return found
+
+
+async def keys_of_tenant(reads: Reads, request: PageRequest) -> Page[ApiKeyRecord]:
+    """The tenant's keys that are not revoked, newest first."""
+    order = [_keys.c.created_at, _keys.c.id]
+    statement = _of_tenant(reads).where(_keys.c.revoked_at.is_(None))
+    return await keyset_page(reads, ApiKeyRecord, statement, order, request, descending=True)
+
+
+async def revoke_key(tx: WriteTransaction, key_id: UUID) -> ApiKeyRecord | None:
+    """End a key; None when there is no such key, or it has ended already."""
+    changed = await tx.execute(
+        sa.update(_keys)
+        .where(_keys.c.tenant_id == tx.tenant_id, _keys.c.id == key_id, _keys.c.revoked_at.is_(None))
+        .values(revoked_at=sa.func.now())
+    )
+    return await tx.first(ApiKeyRecord, _of_tenant(tx).where(_keys.c.id == key_id)) if changed else None
+
+
+async def note_use(tx: WriteTransaction, key_id: UUID) -> None:
+    """The key has been used, within the last `USE_INTERVAL`."""
+    stale = sa.or_(_keys.c.last_used_at.is_(None), _keys.c.last_used_at < sa.func.now() - USE_INTERVAL)
+    await tx.execute(
+        sa.update(_keys)
+        .where(_keys.c.tenant_id == tx.tenant_id, _keys.c.id == key_id, stale)
+        .values(last_used_at=sa.func.now())
+    )
+
+
+def _of_tenant(reads: Reads) -> sa.Select[tuple[object, ...]]:
+    return select_record(ApiKeyRecord).where(_keys.c.tenant_id == reads.tenant_id)

@@ -1,0 +1,70 @@
+"""The people of a tenant, as those who manage them need it."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from datastores.models import Role, Tenant, User
+from datastores.pages import Page, PageRequest, keyset_page
+from datastores.records import UserRecord, select_record, table
+from datastores.transactions import Reads, WriteTransaction
+
+_users, _tenants = table(User), table(Tenant)
+
+
+async def members(reads: Reads, request: PageRequest) -> Page[UserRecord]:
+    """Everybody in the tenant, oldest first."""
+    statement = select_record(UserRecord).where(_users.c.tenant_id == reads.tenant_id)
+    keys = [_users.c.created_at, _users.c.id]
+    return await keyset_page(reads, UserRecord, statement, keys, request, descending=False)
+
+
+async def hold_members(tx: WriteTransaction) -> None:
+    """Let nobody else change the tenant's members until this transaction ends: who is the last of a role stays so."""
+    await tx.rows(sa.select(_tenants.c.id).where(_tenants.c.id == tx.tenant_id).with_for_update())
+
+
+async def others_in_charge(tx: WriteTransaction, user_id: UUID) -> bool:
+    """Whether somebody else has the role BUSINESS or more, and is not suspended."""
+    strong = [role for role in Role if role.covers(Role.BUSINESS)]
+    statement = sa.select(sa.func.count()).where(
+        _users.c.tenant_id == tx.tenant_id,
+        _users.c.id != user_id,
+        _users.c.role.in_(strong),
+        _users.c.suspended_at.is_(None),
+    )
+    return bool(await tx.scalar(statement))
+
+
+async def change_member(tx: WriteTransaction, user_id: UUID, *, role: Role | None, suspended: bool | None) -> None:
+    """Set what is not None."""
+    values: dict[str, object] = {} if role is None else {"role": role}
+    if suspended is not None:
+        # A second suspension keeps the time of the first.
+        values["suspended_at"] = sa.func.coalesce(_users.c.suspended_at, sa.func.now()) if suspended else None
+    if values:
+        await tx.execute(
+            sa.update(_users).where(_users.c.tenant_id == tx.tenant_id, _users.c.id == user_id).values(**values)
+        )
+
+
+async def remove_member(tx: WriteTransaction, user_id: UUID) -> None:
+    """Delete a person with their conversations, sessions and API keys. Documents that they uploaded stay."""
+    await tx.execute(sa.delete(_users).where(_users.c.tenant_id == tx.tenant_id, _users.c.id == user_id))
+
+
+async def password_hash_of(reads: Reads, user_id: UUID) -> str | None:
+    """What a person's password is checked against."""
+    statement = sa.select(_users.c.password_hash).where(_users.c.tenant_id == reads.tenant_id, _users.c.id == user_id)
+    return await reads.scalar(statement)  # type: ignore[no-any-return]
+
+
+async def set_password(tx: WriteTransaction, user_id: UUID, password_hash: str) -> None:
+    """Replace a person's password."""
+    await tx.execute(
+        sa.update(_users)
+        .where(_users.c.tenant_id == tx.tenant_id, _users.c.id == user_id)
+        .values(password_hash=password_hash)
+    )

@@ -1,0 +1,62 @@
+"""API keys: how a program signs in, for the person who made the key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.ids import NodeKind, TenantId, new_id
+from core.opaque_tokens import TokenKind
+from datastores import api_keys
+from datastores.models import Role
+from datastores.pages import Page, PageRequest
+from datastores.records import ApiKeyRecord
+from resolvers.arguments import input_id
+from resolvers.context import Context
+from resolvers.results import InvalidInput, NotFound
+
+NAME_CHARS = 100
+HINT_CHARS = 4
+
+
+@dataclass(slots=True)
+class NewKey:
+    """A key, and the one time that its secret is told."""
+
+    secret: str
+    key: ApiKeyRecord
+
+
+async def create_key(context: Context, *, name: str, role: Role) -> NewKey | InvalidInput:
+    """A key for a role that is not stronger than one's own."""
+    person = await context.person(at_least=Role.BUSINESS)
+    if not 1 <= len(name.strip()) <= NAME_CHARS or not name.isprintable():
+        return InvalidInput(f"Between 1 and {NAME_CHARS} printable characters are needed.", "name")
+    if not person.role.covers(role):
+        return InvalidInput(f"A key may not do more than its maker: your role is {person.role.value}.", "role")
+    key_id, tenant_id = new_id(), TenantId(person.tenant_id)
+    secret, key_hash = context.services.tokens.mint(TokenKind.API_KEY, tenant_id, key_id)
+    async with context.write() as tx:
+        key = await api_keys.add_key(
+            tx, key_id, person.id, name=name.strip(), role=role, key_hash=key_hash, hint=secret[-HINT_CHARS:]
+        )
+    return NewKey(secret, key)
+
+
+async def all_keys(context: Context, page: PageRequest) -> Page[ApiKeyRecord]:
+    """The tenant's keys that are not revoked, newest first."""
+    await context.person(at_least=Role.BUSINESS)
+    return await api_keys.keys_of_tenant(context.reads, page)
+
+
+async def revoke_key(context: Context, key_id: str) -> ApiKeyRecord | NotFound | InvalidInput:
+    """End a key of the tenant's. It counts within two seconds, also on open sockets."""
+    person = await context.person(at_least=Role.BUSINESS)
+    wanted = input_id(NodeKind.API_KEY, key_id, "apiKeyId")
+    if isinstance(wanted, InvalidInput):
+        return wanted
+    async with context.write() as tx:
+        revoked = await api_keys.revoke_key(tx, wanted)
+    if revoked is None:
+        return NotFound.of("API key")
+    await context.services.standings.changed(TenantId(person.tenant_id), [wanted])
+    return revoked

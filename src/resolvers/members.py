@@ -1,0 +1,79 @@
+"""The people of a tenant: who they are, what they may do, and whether they may still come in."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from core.ids import NodeKind, TenantId
+from datastores import members, sessions
+from datastores.models import Role
+from datastores.pages import Page, PageRequest
+from datastores.people import user_by_id
+from datastores.records import UserRecord
+from datastores.transactions import WriteTransaction
+from resolvers.arguments import input_id
+from resolvers.context import Context
+from resolvers.results import Conflict, InvalidInput, NotFound
+
+_LAST = Conflict("Nobody else could manage this organisation: give somebody the role BUSINESS first.")
+
+
+async def all_members(context: Context, page: PageRequest) -> Page[UserRecord]:
+    """Everybody in the tenant, oldest first."""
+    await context.person(at_least=Role.BUSINESS)
+    return await members.members(context.reads, page)
+
+
+async def update_member(
+    context: Context, *, user_id: str, role: Role | None, suspended: bool | None
+) -> UserRecord | NotFound | InvalidInput | Conflict:
+    """Change somebody's role, or suspend or readmit them. It counts on all their sockets within two seconds."""
+    person = await context.person(at_least=Role.BUSINESS)
+    wanted = input_id(NodeKind.USER, user_id, "userId")
+    if isinstance(wanted, InvalidInput):
+        return wanted
+    if role is not None and not person.role.covers(role):
+        return InvalidInput(f"Only an administrator of the platform gives the role {role.value}.", "role")
+    async with context.write() as tx:
+        await members.hold_members(tx)
+        found = await _manageable(tx, person, wanted)
+        if not isinstance(found, UserRecord):
+            return found
+        weaker = role is not None and not role.covers(Role.BUSINESS)
+        in_charge = found.role.covers(Role.BUSINESS) and found.suspended_at is None
+        if (weaker or suspended) and in_charge and not await members.others_in_charge(tx, wanted):
+            return _LAST
+        await members.change_member(tx, wanted, role=role, suspended=suspended)
+        changed = await user_by_id(tx, tx.tenant_id, wanted)
+        assert changed is not None, "nobody removes a member while we hold them"
+        live = await sessions.standing_ids(tx, wanted)
+    await context.services.standings.changed(TenantId(person.tenant_id), live)
+    return changed
+
+
+async def remove_member(context: Context, user_id: str) -> NotFound | InvalidInput | Conflict | None:
+    """Delete somebody with their conversations, sessions and API keys; None when it is done. Their documents stay."""
+    person = await context.person(at_least=Role.BUSINESS)
+    wanted = input_id(NodeKind.USER, user_id, "userId")
+    if isinstance(wanted, InvalidInput):
+        return wanted
+    async with context.write() as tx:
+        await members.hold_members(tx)
+        found = await _manageable(tx, person, wanted)
+        if not isinstance(found, UserRecord):
+            return found
+        if found.role.covers(Role.BUSINESS) and not await members.others_in_charge(tx, wanted):
+            return _LAST
+        live = await sessions.standing_ids(tx, wanted)
+        await members.remove_member(tx, wanted)
+    await context.services.standings.changed(TenantId(person.tenant_id), live)
+    return None
+
+
+async def _manageable(tx: WriteTransaction, person: UserRecord, wanted: UUID) -> UserRecord | NotFound | Conflict:
+    found = await user_by_id(tx, tx.tenant_id, wanted)
+    if found is None:
+        return NotFound.of("member")
+    if not person.role.covers(found.role):
+        return Conflict(f"Your role {person.role.value} does not manage somebody with the role {found.role.value}.")
+    return found

@@ -1,0 +1,62 @@
+"""Passwords: what is accepted as one, and changing it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from core.ids import TenantId
+from core.security import hash_password, verify_password
+from datastores import members, sessions
+from datastores.models import RevocationReason
+from resolvers.context import Context
+from resolvers.results import InvalidCredentials, InvalidInput
+
+PASSWORD_CHARS = (10, 128)
+# argon2id takes 64 MiB each: more at once would trade memory for nothing on a few cores.
+_hashing = asyncio.Semaphore(4)
+
+
+def refuse(password: str, field: str) -> InvalidInput | None:
+    """Why this cannot be a password; None when it can."""
+    low, high = PASSWORD_CHARS
+    if not low <= len(password) <= high:
+        return InvalidInput(f"A password has between {low} and {high} characters.", field)
+    if len(set(password)) < 3:
+        return InvalidInput("A password of one or two different characters is guessed at once.", field)
+    return None
+
+
+async def hashed(password: str) -> str:
+    """The hash to store. Takes about 50 ms of a core."""
+    async with _hashing:
+        return await asyncio.to_thread(hash_password, password)
+
+
+async def matches(stored: str | None, password: str) -> bool:
+    """Whether the password is the stored one; for no account (None) it takes as long and is False."""
+    async with _hashing:
+        # A password longer than any can be is not worth hashing.
+        return await asyncio.to_thread(verify_password, stored, password[: PASSWORD_CHARS[1] + 1])
+
+
+async def change_password(context: Context, *, current: str, new: str) -> InvalidInput | InvalidCredentials | None:
+    """Replace one's own password and end all other sessions; None when it is done."""
+    person = await context.person()
+    claims = context.claims
+    assert claims is not None, "somebody is signed in"
+    if claims.user_id is None:
+        return InvalidCredentials("An API key cannot change a password.")
+    stored = await members.password_hash_of(context.reads, person.id)
+    await context.reads.aclose()
+    if not await matches(stored, current):
+        return InvalidCredentials("The current password is wrong.")
+    if (refused := refuse(new, "newPassword")) is not None:
+        return refused
+    replacement = await hashed(new)
+    async with context.write() as tx:
+        await members.set_password(tx, person.id, replacement)
+        ended = await sessions.revoke(
+            tx, RevocationReason.PASSWORD_CHANGED, user_id=person.id, except_session=claims.session_id
+        )
+    await context.services.standings.changed(TenantId(person.tenant_id), ended)
+    return None

@@ -1,0 +1,148 @@
+"""Sessions: opening, refreshing, listing and ending them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from core.ids import NodeKind, TenantId, new_id
+from core.opaque_tokens import TokenKind
+from core.security import InvalidTokenError
+from datastores import sessions
+from datastores.models import RevocationReason
+from datastores.pages import Page, PageRequest
+from datastores.records import SessionRecord, UserRecord
+from datastores.transactions import WriteTransaction
+from resolvers.arguments import input_id
+from resolvers.context import Context
+from resolvers.results import InvalidCredentials, InvalidInput, NotFound
+
+DEVICE_CHARS = 200
+
+
+@dataclass(slots=True)
+class SignedIn:
+    """A session: who, and the tokens that say so. The context of the operation is now this person's."""
+
+    access_token: str
+    expires_at: datetime
+    refresh_token: str | None
+    """None where the browser has it in its cookie."""
+    user: UserRecord
+
+
+async def open_session(context: Context, tx: WriteTransaction, user: UserRecord) -> SignedIn:
+    """Sign the person in on this client, in the transaction that found the reason to."""
+    session_id = new_id()
+    await sessions.add_session(
+        tx,
+        user.id,
+        session_id,
+        device=context.client.device[:DEVICE_CHARS],
+        address=context.client.address,
+        expires_at=_idle_until(context),
+    )
+    return await _hand_out(context, tx, user, session_id)
+
+
+async def refresh_session(context: Context, token: str | None) -> SignedIn | InvalidCredentials:
+    """Exchange a refresh token, once, for an access token and the next refresh token.
+
+    A token that comes a second time was stolen, before or after its owner used it: the session ends for both.
+    """
+    refused = InvalidCredentials("The refresh token is not valid. Sign in again.")
+    given = token if token is not None else context.cookie and context.cookie.value
+    if not given:
+        return InvalidCredentials("No refresh token came with the request. Sign in again.")
+    try:
+        read = context.services.tokens.read(TokenKind.REFRESH, given)
+    except InvalidTokenError:
+        return refused
+    ended: list[UUID] = []
+    async with context.services.postgres.write(read.tenant_id) as tx:
+        used = await sessions.use_refresh_token(tx, read.id, read.hash)
+        if used is None:
+            return refused
+        if used.fresh:
+            found = await sessions.standing(tx, used.user_id, used.session_id)
+            if found.refusal is None and found.person is not None:
+                await sessions.touch(
+                    tx, used.session_id, address=context.client.address, expires_at=_idle_until(context)
+                )
+                return await _hand_out(context, tx, found.person, used.session_id)
+        else:
+            ended = await sessions.revoke(
+                tx, RevocationReason.TOKEN_REUSED, user_id=used.user_id, session_id=used.session_id
+            )
+    await context.services.standings.changed(read.tenant_id, ended)
+    if context.cookie is not None:
+        context.cookie.clear()
+    return refused
+
+
+async def sign_out(context: Context) -> None:
+    """End this session, on all its sockets. Whoever is not signed in is so already."""
+    if context.cookie is not None:
+        context.cookie.clear()
+    claims = context.claims
+    if claims is None or claims.user_id is None:
+        return
+    await end_sessions(context, RevocationReason.SIGNED_OUT, claims.tenant_id, claims.user_id, claims.session_id)
+
+
+async def sign_out_everywhere(context: Context) -> None:
+    """End all of the person's sessions, this one included."""
+    person = await context.person()
+    if context.cookie is not None:
+        context.cookie.clear()
+    await end_sessions(context, RevocationReason.SIGNED_OUT, TenantId(person.tenant_id), person.id)
+
+
+async def own_sessions(context: Context, page: PageRequest) -> Page[SessionRecord]:
+    """The person's live sessions, newest first."""
+    person = await context.person()
+    return await sessions.sessions_of(context.reads, person.id, page)
+
+
+async def revoke_session(context: Context, session_id: str) -> NotFound | InvalidInput | None:
+    """End one of one's own sessions; None when it is done."""
+    wanted = input_id(NodeKind.SESSION, session_id, "sessionId")
+    if isinstance(wanted, InvalidInput):
+        return wanted
+    person = await context.person()
+    tenant_id = TenantId(person.tenant_id)
+    if not await end_sessions(context, RevocationReason.REVOKED, tenant_id, person.id, wanted):
+        return NotFound.of("session")
+    return None
+
+
+async def end_sessions(
+    context: Context,
+    reason: RevocationReason,
+    tenant_id: TenantId,
+    user_id: UUID,
+    session_id: UUID | None = None,
+) -> list[UUID]:
+    """End one of a person's sessions, or all, and tell every process; the ids of those that were live."""
+    await context.reads.aclose()
+    async with context.services.postgres.write(tenant_id) as tx:
+        ended = await sessions.revoke(tx, reason, user_id=user_id, session_id=session_id)
+    await context.services.standings.changed(tenant_id, ended)
+    return ended
+
+
+async def _hand_out(context: Context, tx: WriteTransaction, user: UserRecord, session_id: UUID) -> SignedIn:
+    services, tenant_id, token_id = context.services, TenantId(user.tenant_id), new_id()
+    refresh_token, token_hash = services.tokens.mint(TokenKind.REFRESH, tenant_id, token_id)
+    await sessions.add_refresh_token(tx, session_id, token_id, token_hash)
+    access_token, expires_at = services.signer.issue_access(user.id, tenant_id, session_id)
+    context.become(services.signer.check_access(access_token), user)
+    if context.cookie is None:
+        return SignedIn(access_token, expires_at, refresh_token, user)
+    context.cookie.set(refresh_token, services.settings.refresh_token_ttl)
+    return SignedIn(access_token, expires_at, None, user)
+
+
+def _idle_until(context: Context) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=context.services.settings.refresh_token_ttl)

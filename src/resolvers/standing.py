@@ -1,0 +1,84 @@
+"""Whether a session still counts: asked before every operation, and for as long as a socket is open."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from core.errors import RequestError
+from core.ids import TenantId
+from core.security import AccessClaims
+from datastores import redis_keys
+from datastores.api_keys import key_standing, note_use
+from datastores.live import LiveChannels, LiveFeed
+from datastores.postgres import Postgres
+from datastores.records import UserRecord
+from datastores.session_cache import SessionCache
+from datastores.sessions import Refusal, standing
+from datastores.transactions import Reads
+
+LOOK_SECONDS = 30.0
+"""Between two looks of an open socket that is told of changes."""
+BLIND_SECONDS = 1.0
+"""The same while Redis is away, so that nobody is told: a change reaches open sockets within two seconds then, too."""
+_WORDS = {
+    Refusal.GONE: "This account no longer exists.",
+    Refusal.SUSPENDED: "This account is suspended.",
+    Refusal.TENANT_SUSPENDED: "This organisation is suspended.",
+    Refusal.SIGNED_OUT: "This session has ended. Sign in again.",
+    Refusal.KEY_REVOKED: "This API key has been revoked.",
+}
+
+
+class Standings:
+    """The process's way to ask for, and to hear of changes to, what sessions are good for."""
+
+    def __init__(self, postgres: Postgres, cache: SessionCache, live: LiveChannels) -> None:
+        self._postgres, self._cache, self._live = postgres, cache, live
+
+    async def person(self, reads: Reads, claims: AccessClaims) -> UserRecord:
+        """Whose session it is. Raises `RequestError` UNAUTHENTICATED with the reason when it does not count."""
+        copy = await self._cache.get(claims.tenant_id, claims.session_id)
+        if copy is not None and claims.user_id in (None, copy.id):
+            return copy
+        read_at = time.time()
+        if claims.user_id is None:
+            # Before anything is read: the operation must not hold one connection while it waits for another.
+            async with self._postgres.write(claims.tenant_id) as tx:
+                await note_use(tx, claims.session_id)
+            found = await key_standing(reads, claims.session_id, claims.key_hash or b"")
+        else:
+            found = await standing(reads, claims.user_id, claims.session_id)
+        if found.refusal is not None or found.person is None:
+            raise RequestError.unauthenticated(_WORDS[found.refusal or Refusal.GONE])
+        await self._cache.put(claims.session_id, found.person, read_at)
+        return found.person
+
+    async def changed(self, tenant_id: TenantId, session_ids: Sequence[UUID]) -> None:
+        """What these sessions are good for has been changed: call after the commit."""
+        if session_ids:
+            await self._cache.forget(tenant_id, session_ids)
+
+    @asynccontextmanager
+    async def watch(self, tenant_id: TenantId) -> AsyncGenerator[Watch, None]:
+        """Hear of changes to a tenant's sessions."""
+        async with self._live.follow(redis_keys.identity_live(tenant_id)) as feed:
+            yield Watch(feed, self._live)
+
+
+class Watch:
+    """One socket's ear."""
+
+    def __init__(self, feed: LiveFeed, live: LiveChannels) -> None:
+        self._feed, self._live = feed, live
+
+    async def news(self, session_id: UUID, within: float) -> None:
+        """Return when the session may have changed, after `within` seconds at the latest."""
+        name = session_id.hex.encode()
+        deadline = time.monotonic() + min(within, LOOK_SECONDS if self._live.connected else BLIND_SECONDS)
+        while (left := deadline - time.monotonic()) > 0:
+            messages = await self._feed.take(left)
+            if messages is None or any(name in message.split() for message in messages):
+                return

@@ -1,0 +1,175 @@
+"""Open sockets: what a person may no longer do ends within two seconds, with the reason."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from core.security import TokenSigner
+from core.settings import Settings
+from owner import as_owner, set_role
+from product import PROGRESS, Person, Product, running_product
+
+WITHIN = 2.0
+SIGN_OUT = "mutation { signOut { signedOut } }"
+VIEWER = "{ viewer { user { email } } }"
+
+
+@pytest.fixture
+async def idle(settings: Settings) -> AsyncIterator[Product]:
+    """A product whose documents stay QUEUED, so that following one goes on for ever."""
+    async with running_product(settings, worker=False) as product:
+        yield product
+
+
+@asynccontextmanager
+async def following(person: Person) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """A socket on which a document's progress is followed, after its first event."""
+    document = (await person.upload(b"A text that is long enough to be read.", "notes.txt"))["document"]["id"]
+    async with person.product.socket(person.token) as socket:
+        await subscribe(socket, "1", PROGRESS, {"id": document})
+        assert (await socket.receive_json())["type"] == "next"
+        yield socket
+
+
+async def subscribe(socket: aiohttp.ClientWebSocketResponse, id: str, query: str, variables: dict[str, Any]) -> None:
+    """Start an operation."""
+    await socket.send_json({"id": id, "type": "subscribe", "payload": {"query": query, "variables": variables}})
+
+
+async def the_end(socket: aiohttp.ClientWebSocketResponse) -> tuple[dict[str, Any], int | None, float]:
+    """The operation's error, the socket's close code, and how many seconds it took."""
+    began = time.monotonic()
+    async with asyncio.timeout(10):
+        frame = json.loads((await socket.receive()).data)
+        assert (frame["id"], frame["type"]) == ("1", "error"), frame
+        closing = await socket.receive()
+    assert closing.type is aiohttp.WSMsgType.CLOSE
+    return frame["payload"][0], socket.close_code, time.monotonic() - began
+
+
+async def test_signing_out_ends_what_runs_on_the_session_s_sockets(idle: Product) -> None:
+    person = await idle.sign_up()
+    async with following(person) as socket:
+        await idle.post(SIGN_OUT, token=person.token)
+        error, code, seconds = await the_end(socket)
+    assert (error["extensions"]["code"], code) == ("UNAUTHENTICATED", 4403)
+    assert "session has ended" in error["message"]
+    assert seconds < WITHIN
+
+
+async def test_signing_out_while_redis_is_deaf_ends_it_too(idle: Product) -> None:
+    person = await idle.sign_up()
+    async with following(person) as socket:
+        await as_owner(idle.settings, "UPDATE sessions SET revoked_at = now() WHERE id = $1", person.session_id)
+        await idle.services.redis.flushall()
+        await idle.services.redis.client_kill_filter(_type="pubsub")
+        error, code, seconds = await the_end(socket)
+    assert (error["extensions"]["code"], code) == ("UNAUTHENTICATED", 4403)
+    assert seconds < WITHIN
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE users SET suspended_at = now() WHERE tenant_id = $1", "account is suspended"),
+        ("UPDATE tenants SET suspended_at = now() WHERE id = $1", "organisation is suspended"),
+        ("DELETE FROM users WHERE tenant_id = $1", "no longer exists"),
+    ],
+)
+async def test_suspension_and_removal_reach_open_sockets(idle: Product, statement: str, words: str) -> None:
+    person = await idle.sign_up()
+    async with following(person) as socket:
+        await as_owner(idle.settings, statement, person.tenant_id)
+        await idle.services.standings.changed(person.tenant_id, [person.session_id])
+        error, code, seconds = await the_end(socket)
+    assert (error["extensions"]["code"], code) == ("UNAUTHENTICATED", 4403)
+    assert words in error["message"]
+    assert seconds < WITHIN
+
+
+async def test_a_weaker_role_ends_what_needs_the_stronger_one_and_keeps_the_socket(idle: Product) -> None:
+    person = await idle.sign_up()
+    async with following(person) as socket:
+        await set_role(person, "USER")
+        frame = json.loads((await socket.receive(timeout=WITHIN)).data)
+        assert (frame["id"], frame["type"]) == ("1", "error")
+        assert frame["payload"][0]["extensions"]["code"] == "FORBIDDEN"
+        assert "USER" in frame["payload"][0]["message"]
+        await subscribe(socket, "2", VIEWER, {})
+        assert (await socket.receive_json())["payload"]["data"]["viewer"]["user"]["email"] == person.email
+
+
+async def test_an_expired_token_ends_what_runs(idle: Product) -> None:
+    person = await idle.sign_up()
+    person.token = short_lived(person, 2)
+    async with following(person) as socket:
+        error, code, seconds = await the_end(socket)
+    assert (error["extensions"]["code"], code) == ("UNAUTHENTICATED", 4403)
+    assert "expired" in error["message"]
+    assert seconds < 2 + WITHIN
+
+
+async def test_a_token_renewed_by_a_ping_keeps_what_runs(idle: Product) -> None:
+    person = await idle.sign_up()
+    fresh, person.token = person.token, short_lived(person, 2)
+    async with following(person) as socket:
+        await socket.send_json({"type": "ping", "payload": {"authorization": f"Bearer {fresh}"}})
+        pong = await socket.receive_json()
+        assert pong["payload"]["authorization"] == "renewed"
+        with pytest.raises(TimeoutError):
+            await socket.receive(timeout=3)
+        await subscribe(socket, "2", VIEWER, {})
+        assert (await socket.receive_json())["payload"]["data"]["viewer"]["user"]["email"] == person.email
+
+
+async def test_only_a_token_of_the_same_session_renews(idle: Product) -> None:
+    person, other = await idle.sign_up(), await idle.sign_up()
+    async with idle.socket(person.token) as socket:
+        for authorization in (f"Bearer {other.token}", "Bearer x", "", 7, f"Bearer {short_lived(person, -1)}"):
+            await socket.send_json({"type": "ping", "payload": {"authorization": authorization}})
+            assert (await socket.receive_json())["payload"]["authorization"] == "refused"
+        await subscribe(socket, "1", VIEWER, {})
+        assert (await socket.receive_json())["payload"]["data"]["viewer"]["user"]["email"] == person.email
+
+
+async def test_a_ping_without_a_token_is_answered_as_ever(product: Product) -> None:
+    async with product.socket(None) as socket:
+        await socket.send_json({"type": "ping"})
+        assert await socket.receive_json() == {"type": "pong"}
+
+
+async def test_a_session_that_has_ended_opens_no_socket(product: Product) -> None:
+    person = await product.sign_up()
+    await product.post(SIGN_OUT, token=person.token)
+    async with product.http.ws_connect(f"{product.url}/graphql", protocols=("graphql-transport-ws",)) as socket:
+        await socket.send_json({"type": "connection_init", "payload": {"authorization": f"Bearer {person.token}"}})
+        assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+        assert socket.close_code == 4403
+
+
+@pytest.mark.parametrize(
+    "frame", ["[]", "5", "null", '"x"', '{"type": 7}', '{"type": "subscribe", "id": "1", "payload": 7}']
+)
+async def test_what_is_no_message_closes_the_socket_with_a_reason(product: Product, frame: str) -> None:
+    async with product.socket(None) as socket:
+        await socket.send_str(frame)
+        assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+        assert socket.close_code == 4400
+
+
+def short_lived(person: Person, seconds: int) -> str:
+    """A genuine token of the person's session that is good for so many seconds."""
+    secret = person.product.settings.secret_key
+    assert secret is not None
+    claims = person.product.services.signer.check_access(person.token)
+    assert claims.user_id is not None
+    signer = TokenSigner(secret.get_secret_value(), access_ttl=seconds)
+    return signer.issue_access(claims.user_id, claims.tenant_id, claims.session_id)[0]
