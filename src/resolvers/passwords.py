@@ -21,8 +21,6 @@ def refuse(password: str, field: str) -> InvalidInput | None:
     low, high = PASSWORD_CHARS
     if not low <= len(password) <= high:
         return InvalidInput(f"A password has between {low} and {high} characters.", field)
-    if len(set(password)) < 3:
-        return InvalidInput("A password of one or two different characters is guessed at once.", field)
     return None
 
 

@@ -18,6 +18,7 @@ from owner import as_owner, set_role
 from product import PROGRESS, Person, Product, running_product
 
 WITHIN = 2.0
+BRIEF = 4
 SIGN_OUT = "mutation { signOut { signedOut } }"
 VIEWER = "{ viewer { user { email } } }"
 
@@ -30,10 +31,11 @@ async def idle(settings: Settings) -> AsyncIterator[Product]:
 
 
 @asynccontextmanager
-async def following(person: Person) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-    """A socket on which a document's progress is followed, after its first event."""
+async def following(person: Person, seconds: int | None = None) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """A socket on which a document's progress is followed, after its first event; with a token for some seconds."""
     document = (await person.upload(b"A text that is long enough to be read.", "notes.txt"))["document"]["id"]
-    async with person.product.socket(person.token) as socket:
+    token = person.token if seconds is None else short_lived(person, seconds)
+    async with person.product.socket(token) as socket:
         await subscribe(socket, "1", PROGRESS, {"id": document})
         assert (await socket.receive_json())["type"] == "next"
         yield socket
@@ -109,23 +111,21 @@ async def test_a_weaker_role_ends_what_needs_the_stronger_one_and_keeps_the_sock
 
 async def test_an_expired_token_ends_what_runs(idle: Product) -> None:
     person = await idle.sign_up()
-    person.token = short_lived(person, 2)
-    async with following(person) as socket:
+    async with following(person, BRIEF) as socket:
         error, code, seconds = await the_end(socket)
     assert (error["extensions"]["code"], code) == ("UNAUTHENTICATED", 4403)
     assert "expired" in error["message"]
-    assert seconds < 2 + WITHIN
+    assert seconds < BRIEF + WITHIN
 
 
 async def test_a_token_renewed_by_a_ping_keeps_what_runs(idle: Product) -> None:
     person = await idle.sign_up()
-    fresh, person.token = person.token, short_lived(person, 2)
-    async with following(person) as socket:
-        await socket.send_json({"type": "ping", "payload": {"authorization": f"Bearer {fresh}"}})
+    async with following(person, BRIEF) as socket:
+        await socket.send_json({"type": "ping", "payload": {"authorization": f"Bearer {person.token}"}})
         pong = await socket.receive_json()
         assert pong["payload"]["authorization"] == "renewed"
         with pytest.raises(TimeoutError):
-            await socket.receive(timeout=3)
+            await socket.receive(timeout=BRIEF + 1)
         await subscribe(socket, "2", VIEWER, {})
         assert (await socket.receive_json())["payload"]["data"]["viewer"]["user"]["email"] == person.email
 
