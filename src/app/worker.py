@@ -95,6 +95,9 @@ async def _end(loops: Sequence[asyncio.Task[Any]], *workers: _Worker) -> None:
     around = [task for worker in workers for task in worker.tasks.values()]
     await _ended_within(DRAIN_SECONDS, around)
     await end_tasks([*around, *loops])
+    for task in (*around, *loops):
+        if not task.cancelled():
+            task.exception()  # asked for, or asyncio would log it
     for worker in workers:
         # `Worker.close` would stumble over jobs that were cancelled.
         worker.tasks.clear()

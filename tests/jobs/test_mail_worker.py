@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from aiosmtpd.smtp import Envelope
-from ingesting import queued, worker, worker_process
+from ingesting import log_lines, queued, worker, worker_process
 from mailing import Post, message_ids, names, post_office, until_received, with_server
 from structlog.testing import capture_logs
 
@@ -238,9 +239,11 @@ async def test_a_worker_that_is_stopped_in_a_mail_gives_it_back(
 async def test_a_worker_in_production_warns_that_nobody_gets_the_mail(
     settings: Settings, environment: str, warnings: int
 ) -> None:
-    with capture_logs() as lines:
+    with capture_logs() as lines, log_lines("asyncio") as complaints:
         async with worker(settings.model_copy(update={"environment": environment})):
             pass
+        gc.collect()
+    assert [line.getMessage() for line in complaints if "never retrieved" in line.getMessage()] == []
     assert len([line for line in lines if line["event"].startswith("SMTP_URL is not set")]) == warnings
 
 
