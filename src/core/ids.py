@@ -31,6 +31,15 @@ class NodeKind(enum.Enum):
     ANSWER = "ans"
 
 
+class ListKind(enum.Enum):
+    """Which list a keyset cursor belongs to; the value is the cursor's first part."""
+
+    ASSISTANTS = "assistants"
+    CONVERSATIONS = "conversations"
+    DOCUMENTS = "documents"
+    MESSAGES = "messages"
+
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BY_PREFIX = {kind.value: kind for kind in NodeKind}
 
@@ -65,46 +74,54 @@ def parse_id(kind: NodeKind, text: str) -> UUID:
     return value
 
 
-def encode_cursor(*parts: str | int | datetime | UUID) -> str:
-    """A keyset cursor: the sort key of one row, opaque to clients."""
-    return base64.urlsafe_b64encode("|".join(map(_part, parts)).encode()).decode().rstrip("=")
+def cursor_of_time(kind: ListKind, moment: datetime, value: UUID) -> str:
+    """The cursor of a row in a list of that kind that is ordered by a time and then the id. Opaque to clients."""
+    # Microseconds since 1970, exactly: a float of seconds would lose the last digit.
+    delta = moment - _EPOCH
+    return _cursor(kind, (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds, value)
 
 
-def decode_cursor(cursor: str, count: int) -> list[str]:
-    """The `count` parts of a keyset cursor, as text. Raises `InvalidIdError` when it is not one of ours."""
+def cursor_of_message(conversation_id: UUID, sequence: int) -> str:
+    """The cursor of a message in its conversation's list. Opaque to clients."""
+    return _cursor(ListKind.MESSAGES, sequence, conversation_id)
+
+
+def parse_time_cursor(kind: ListKind, cursor: str) -> tuple[datetime, UUID]:
+    """Time and id of a cursor that a list of that kind gave out. Raises `InvalidIdError` for any other."""
+    number, value = _parsed_cursor(kind, cursor)
+    try:
+        return _EPOCH + timedelta(microseconds=number), value
+    except OverflowError:
+        raise _not_a_cursor(cursor) from None
+
+
+def parse_message_cursor(conversation_id: UUID, cursor: str) -> int:
+    """The message's number, up to 2**31 - 1, of a cursor of that conversation. Raises `InvalidIdError` for others."""
+    number, found = _parsed_cursor(ListKind.MESSAGES, cursor)
+    if found != conversation_id or not 0 <= number < 2**31:
+        raise _not_a_cursor(cursor)
+    return number
+
+
+def _cursor(kind: ListKind, number: int, value: UUID) -> str:
+    return base64.urlsafe_b64encode(f"{kind.value}|{number}|{value.hex}".encode()).decode().rstrip("=")
+
+
+def _parsed_cursor(kind: ListKind, cursor: str) -> tuple[int, UUID]:
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        parts = raw.decode().split("|")
+        _, number, value = raw.decode().split("|")
+        parts = int(number), UUID(hex=value)
     except (binascii.Error, UnicodeError, ValueError):
-        parts = []
-    if len(parts) != count:
-        raise InvalidIdError(f"{_shown(cursor)} is not a cursor of this connection.")
+        raise _not_a_cursor(cursor) from None
+    # int() and UUID() take more than we ever write, such as `1_0`: only what we would write again is ours.
+    if _cursor(kind, *parts) != cursor:
+        raise _not_a_cursor(cursor)
     return parts
 
 
-def cursor_time_and_id(cursor: str) -> tuple[datetime, UUID]:
-    """The parts of a cursor over (timestamp, id). Raises `InvalidIdError`."""
-    time, value = decode_cursor(cursor, 2)
-    try:
-        return _EPOCH + timedelta(microseconds=int(time)), UUID(hex=value)
-    except (ValueError, OverflowError):
-        raise InvalidIdError(f"{_shown(cursor)} is not a cursor of this connection.") from None
-
-
-def cursor_number(cursor: str) -> int:
-    """The part of a cursor over one whole number (up to 2**31 - 1). Raises `InvalidIdError`."""
-    (number,) = decode_cursor(cursor, 1)
-    if not number.isascii() or not number.isdigit() or len(number) > 10 or int(number) > 2**31 - 1:
-        raise InvalidIdError(f"{_shown(cursor)} is not a cursor of this connection.")
-    return int(number)
-
-
-def _part(part: str | int | datetime | UUID) -> str:
-    if isinstance(part, datetime):
-        # Microseconds since 1970, exactly: a float of seconds would lose the last digit.
-        delta = part - _EPOCH
-        return str((delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds)
-    return part.hex if isinstance(part, UUID) else str(part)
+def _not_a_cursor(cursor: str) -> InvalidIdError:
+    return InvalidIdError(f"{_shown(cursor)} is not a cursor of this connection.")
 
 
 def _shown(text: str) -> str:

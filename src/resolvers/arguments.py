@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
 from core.errors import RequestError
-from core.ids import InvalidIdError, NodeKind, cursor_number, cursor_time_and_id, parse_id
+from core.ids import InvalidIdError, ListKind, NodeKind, parse_id, parse_message_cursor, parse_time_cursor
 from datastores.pages import PageRequest
 from resolvers.results import InvalidInput
 
@@ -16,20 +17,22 @@ DEFAULT_PAGE = 20
 T = TypeVar("T")
 
 
-def forward_page(first: int | None, after: str | None) -> PageRequest:
-    """A page over (timestamp, id). Raises `RequestError` for a size outside 1–100 or a foreign cursor."""
-    return PageRequest(_size("first", first), after=_parsed(cursor_time_and_id, after))
+def forward_page(kind: ListKind, first: int | None, after: str | None) -> PageRequest:
+    """A page over (timestamp, id). Raises `RequestError` for a size outside 1–100 or a cursor of another list."""
+    return PageRequest(_size("first", first), after=_parsed(partial(parse_time_cursor, kind), after))
 
 
-def message_page(first: int | None, after: str | None, last: int | None, before: str | None) -> PageRequest:
-    """A page over message numbers, forward or backward. Raises `RequestError`."""
+def message_page(
+    conversation_id: UUID, first: int | None, after: str | None, last: int | None, before: str | None
+) -> PageRequest:
+    """A page over the numbers of a conversation's messages, forward or backward. Raises `RequestError`."""
     if first is not None and last is not None:
         raise RequestError.bad_input("Give `first` or `last`, not both.")
     backwards = last is not None
     return PageRequest(
         _size("last", last) if backwards else _size("first", first),
-        after=_parsed(lambda text: (cursor_number(text),), after),
-        before=_parsed(lambda text: (cursor_number(text),), before),
+        after=_parsed(lambda text: (parse_message_cursor(conversation_id, text),), after),
+        before=_parsed(lambda text: (parse_message_cursor(conversation_id, text),), before),
         backwards=backwards,
     )
 

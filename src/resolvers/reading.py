@@ -16,6 +16,7 @@ from datastores.records import AssistantRecord, PassageRecord, TenantRecord
 from loaders.visible import Visible
 from resolvers.arguments import argument_id, count
 from resolvers.context import Context
+from resolvers.texts import is_blank, is_storable
 
 MAX_NODES = 100
 MAX_PASSAGES = 50
@@ -70,9 +71,9 @@ async def passages(context: Context, query: str, first: int, assistant_id: str |
     """
     person = await context.person()
     count("first", first, MAX_PASSAGES)
-    if not query.strip():
+    if is_blank(query):
         raise RequestError.bad_input("`query` is empty.")
-    if "\0" in query:
+    if not is_storable(query):
         raise RequestError.bad_input("`query` contains characters that are not text.")
     if len(query) > context.services.settings.question_max_chars:
         raise RequestError.bad_input(

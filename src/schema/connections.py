@@ -8,7 +8,7 @@ from typing import Any
 
 import strawberry
 
-from core.ids import encode_cursor
+from core.ids import ListKind, cursor_of_message, cursor_of_time
 from datastores.pages import Page
 
 CursorOf = Callable[[Any], str]
@@ -68,16 +68,21 @@ def edge_cursor() -> Any:
     return strawberry.field(resolver=resolve, description="For `after` and `before`.")
 
 
-def by_creation(record: Any) -> str:
-    """The cursor of a list ordered by `createdAt`."""
-    return encode_cursor(record.created_at, record.id)
+def assistant_cursor(record: Any) -> str:
+    """The cursor of `Viewer.assistants`."""
+    return cursor_of_time(ListKind.ASSISTANTS, record.created_at, record.id)
 
 
-def by_activity(record: Any) -> str:
-    """The cursor of a list ordered by `lastMessageAt`."""
-    return encode_cursor(record.last_message_at, record.id)
+def conversation_cursor(record: Any) -> str:
+    """The cursor of `Viewer.conversations`."""
+    return cursor_of_time(ListKind.CONVERSATIONS, record.last_message_at, record.id)
 
 
-def by_sequence(record: Any) -> str:
-    """The cursor of a conversation's messages."""
-    return encode_cursor(record.sequence)
+def document_cursor(record: Any) -> str:
+    """The cursor of `Viewer.documents`."""
+    return cursor_of_time(ListKind.DOCUMENTS, record.created_at, record.id)
+
+
+def message_cursor(record: Any) -> str:
+    """The cursor of `Conversation.messages`."""
+    return cursor_of_message(record.conversation_id, record.sequence)

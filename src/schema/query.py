@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import strawberry
 
+from core.ids import ListKind
 from resolvers import conversations, documents, reading
 from resolvers.arguments import forward_page
-from schema.connections import ConnectionRecord, by_activity, by_creation
+from schema.connections import ConnectionRecord, assistant_cursor, conversation_cursor, document_cursor
 from schema.enums import DocumentStatus
 from schema.interfaces import Node
 from schema.records import Info
@@ -34,15 +35,16 @@ class Viewer:
 
     @strawberry.field(description="Oldest first.")
     async def assistants(self, info: Info, first: First = None, after: After = None) -> AssistantConnection:
-        page = await reading.assistants(info.context, forward_page(first, after))
-        return ConnectionRecord(page, by_creation)  # type: ignore[return-value]
+        page = await reading.assistants(info.context, forward_page(ListKind.ASSISTANTS, first, after))
+        return ConnectionRecord(page, assistant_cursor)  # type: ignore[return-value]
 
     @strawberry.field(description="Your own, newest activity first. `title` keeps those whose title contains it.")
     async def conversations(
         self, info: Info, title: str | None = None, first: First = None, after: After = None
     ) -> ConversationConnection:
-        page = await conversations.own_conversations(info.context, title, forward_page(first, after))
-        return ConnectionRecord(page, by_activity)  # type: ignore[return-value]
+        request = forward_page(ListKind.CONVERSATIONS, first, after)
+        page = await conversations.own_conversations(info.context, title, request)
+        return ConnectionRecord(page, conversation_cursor)  # type: ignore[return-value]
 
     @strawberry.field(description="Those you may read, newest first.")
     async def documents(
@@ -52,8 +54,8 @@ class Viewer:
         first: First = None,
         after: After = None,
     ) -> DocumentConnection:
-        page = await documents.documents(info.context, status, forward_page(first, after))
-        return ConnectionRecord(page, by_creation)  # type: ignore[return-value]
+        page = await documents.documents(info.context, status, forward_page(ListKind.DOCUMENTS, first, after))
+        return ConnectionRecord(page, document_cursor)  # type: ignore[return-value]
 
     @strawberry.field(
         description="What retrieval gives for a question: the passages an answer would be grounded in, best first."

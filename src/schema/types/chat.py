@@ -11,7 +11,7 @@ import strawberry
 from core.ids import NodeKind
 from datastores import records
 from resolvers.arguments import message_page
-from schema.connections import ConnectionRecord, EdgeRecord, PageInfo, by_sequence, edge_cursor
+from schema.connections import ConnectionRecord, EdgeRecord, PageInfo, edge_cursor, message_cursor
 from schema.enums import AnswerStatus, Channel, HandoffState, MessageRole
 from schema.interfaces import Node
 from schema.records import Info, backed_by, computed, global_id, relation
@@ -28,9 +28,9 @@ async def _messages(
     last: int | None = None,
     before: str | None = None,
 ) -> MessageConnection:
-    request = message_page(first, after, last, before)
+    request = message_page(root.id, first, after, last, before)
     page = await info.context.loaders.messages_of_conversations.load((root.id, request))
-    return ConnectionRecord(page, by_sequence)  # type: ignore[return-value]
+    return ConnectionRecord(page, message_cursor)  # type: ignore[return-value]
 
 
 @backed_by(records.ConversationRecord, description="A person's conversation with one assistant.")
