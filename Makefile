@@ -8,8 +8,14 @@ UV := .cache/uv/bin/uv
 
 # For `make demo`: what is asked, of which document.
 QUESTION ?= How long is an access token valid?
-FILE ?= $(firstword $(wildcard demo/*.pdf))
-ASK ?= "$(QUESTION)" $(if $(FILE),--file "$(FILE)")
+ifeq ($(origin FILE),undefined)
+FILE := $(firstword $(wildcard demo/*.pdf))
+endif
+# To the letter, through the environment: neither make nor the shell may read `$20`, quotes or backticks in a question.
+override QUESTION := $(value QUESTION)
+override FILE := $(value FILE)
+export QUESTION FILE
+ASK ?= $(if $(FILE),--file "$$FILE") -- "$$QUESTION"
 # For `make test`: what is passed to pytest besides the number of processes.
 ARGS ?=
 

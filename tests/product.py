@@ -163,7 +163,7 @@ class Product:
         self, token: str | None, content: bytes, name: str, *, preflight: bool = True, **fields: Any
     ) -> dict[str, Any]:
         """The whole response to an upload."""
-        form = aiohttp.FormData()
+        form = aiohttp.FormData(quote_fields=False)  # the file's name to the letter, as browsers send it
         operations = {"query": UPLOAD, "variables": {"input": {"file": None, **fields}}}
         form.add_field("operations", json.dumps(operations))
         form.add_field("map", json.dumps({"0": ["variables.input.file"]}))

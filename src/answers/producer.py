@@ -20,9 +20,10 @@ from answers.writer import AnswerWriter
 from core.errors import ErrorCode, FailureError
 from core.ids import TenantId
 from core.settings import Settings
-from datastores import answers, conversations
+from datastores import answer_attempts, answers, conversations
 from datastores.answer_events import AnswerStepKind, Body, Completed, Failed, Step
 from datastores.answer_log import AnswerLog, SupersededError
+from datastores.answer_turns import ClaimedAnswer
 from datastores.models import AnswerStatus, MessageRole
 from datastores.postgres import Postgres
 from datastores.records import MessageRecord, PassageRecord
@@ -32,6 +33,7 @@ from providers.follow_ups import standalone
 from providers.registry import Providers
 
 MAX_ATTEMPTS = 3
+"""Attempts whose producer vanished in the middle; those that it handed over do not count."""
 log = structlog.get_logger(__name__)
 
 
@@ -48,9 +50,7 @@ class Services:
 class Attempt:
     """The state of one attempt, from its claim to its outcome."""
 
-    def __init__(
-        self, services: Services, tenant_id: TenantId, answer_id: UUID, claimed: answers.ClaimedAnswer
-    ) -> None:
+    def __init__(self, services: Services, tenant_id: TenantId, answer_id: UUID, claimed: ClaimedAnswer) -> None:
         self._services = services
         self._tenant_id = tenant_id
         self._answer_id = answer_id
@@ -69,7 +69,7 @@ class Attempt:
         await self._writer.open()
         failure: Failed | None = None
         try:
-            if self._claimed.epoch > MAX_ATTEMPTS:
+            if await self._vanished() >= MAX_ATTEMPTS:
                 raise FailureError(
                     ErrorCode.INTERRUPTED, "The answer was interrupted too often. Ask again.", retryable=True
                 )
@@ -86,6 +86,26 @@ class Attempt:
                 self._answer_id, ErrorCode.INTERNAL, "The answer failed on our side. Try again.", retryable=True
             )
         await self._store(failure)
+
+    async def hand_over(self) -> None:
+        """Record that this attempt ends here through no fault of the answer's. Harmless where it has ended already."""
+        async with self._services.postgres.write(self._tenant_id) as tx:
+            await answer_attempts.hand_over(
+                tx,
+                self._answer_id,
+                self._claimed.epoch,
+                provider=self._provider,
+                model=self._model,
+                started_at=self._started_at,
+            )
+
+    async def _vanished(self) -> int:
+        """How many earlier attempts nobody ended."""
+        earlier = self._claimed.epoch - 1
+        if earlier < MAX_ATTEMPTS:
+            return earlier
+        async with self._services.postgres.read(self._tenant_id) as tx:
+            return earlier - await answer_attempts.handed_over(tx, self._answer_id)
 
     async def _stream(self) -> None:
         chat = self._services.providers.chat(self._claimed.provider)

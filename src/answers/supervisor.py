@@ -12,9 +12,10 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from answers.producer import Attempt, Services
 from core.ids import TenantId
-from core.tasks import end_tasks
-from datastores import answers
+from core.tasks import end_tasks, see_through
+from datastores import answer_turns
 from datastores.answer_log import LEASE_MS, SupersededError
+from datastores.outages import is_outage, when_back
 from datastores.postgres import Purpose
 from datastores.redis_client import REDIS_ERRORS
 
@@ -22,6 +23,8 @@ SWEEP_SECONDS = 2.0
 RENEW_SECONDS = LEASE_MS / 3_000
 FINISH_SECONDS = 3.0
 """How long a closing process waits for its answers to finish by themselves."""
+HAND_OVER_SECONDS = 2.0
+"""How long it then tries to record that it gives the others up."""
 _SWEEP_BATCH = 1_000
 log = structlog.get_logger(__name__)
 
@@ -68,12 +71,12 @@ class AnswerSupervisor:
     async def _run(self, tenant_id: TenantId, answer_id: UUID, seen_epoch: int) -> None:
         try:
             async with self._services.postgres.write(tenant_id) as tx:
-                claimed = await answers.claim(tx, answer_id, seen_epoch)
+                claimed = await answer_turns.claim(tx, answer_id, seen_epoch)
             if claimed is None:
                 return
             await self._run_leased(tenant_id, answer_id, claimed)
             async with self._services.postgres.read(tenant_id) as read:
-                following = await answers.next_pending(read, claimed.conversation_id)
+                following = await answer_turns.next_pending(read, claimed.conversation_id)
         except SupersededError:
             log.info("answer taken over", answer=answer_id.hex)
         except (SQLAlchemyError, OSError) as error:
@@ -85,14 +88,27 @@ class AnswerSupervisor:
             if following is not None:
                 self.produce(tenant_id, following)
 
-    async def _run_leased(self, tenant_id: TenantId, answer_id: UUID, claimed: answers.ClaimedAnswer) -> None:
+    async def _run_leased(self, tenant_id: TenantId, answer_id: UUID, claimed: answer_turns.ClaimedAnswer) -> None:
         lease = asyncio.create_task(self._hold_lease(tenant_id, answer_id, claimed.epoch))
+        attempt = Attempt(self._services, tenant_id, answer_id, claimed)
         try:
-            await Attempt(self._services, tenant_id, answer_id, claimed).run()
+            await self._run_attempt(attempt)
+        except asyncio.CancelledError:
+            await see_through(when_back(attempt.hand_over), HAND_OVER_SECONDS)
+            raise
         finally:
             await end_tasks([lease])
             with suppress(*REDIS_ERRORS):
                 await self._services.answer_log.drop_lease(tenant_id, answer_id, claimed.epoch)
+
+    async def _run_attempt(self, attempt: Attempt) -> None:
+        try:
+            await attempt.run()
+        except Exception as error:
+            # The lease is kept until the database is back: nobody could go on before that.
+            if is_outage(error):
+                await when_back(attempt.hand_over)
+            raise
 
     async def _hold_lease(self, tenant_id: TenantId, answer_id: UUID, epoch: int) -> None:
         while True:
@@ -119,7 +135,7 @@ class AnswerSupervisor:
         must be without a lease in two sweeps: after Redis lost all leases their holders need a moment to renew them.
         """
         async with self._services.postgres.platform(Purpose.SWEEP) as tx:
-            found = await answers.unfinished(tx, timedelta(seconds=SWEEP_SECONDS), _SWEEP_BATCH)
+            found = await answer_turns.unfinished(tx, timedelta(seconds=SWEEP_SECONDS), _SWEEP_BATCH)
         candidates = [row for row in found if row[1] not in self._tasks]
         leased = await self._services.answer_log.leased(
             [(tenant_id, answer_id) for tenant_id, answer_id, _ in candidates]

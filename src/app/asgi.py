@@ -18,7 +18,7 @@ from app.graphql import ColloquyGraphQL
 from app.health import healthz, readyz
 from app.services import api_services
 from app.uploads import PREFLIGHT_HEADERS
-from app.web import graphiql_routes
+from app.web import front_route, graphiql_routes
 from core.errors import ProviderError
 from core.logging import configure_logging
 from core.settings import Settings, settings_from_environment
@@ -48,7 +48,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
             Route("/files/{signed}", original, methods=["GET"]),
             Route("/healthz", healthz, methods=["GET"]),
             Route("/readyz", readyz, methods=["GET"]),
-            *(graphiql_routes(settings) if settings.graphiql_enabled else ()),
+            front_route(settings),
+            *graphiql_routes(settings),
         ],
         middleware=_cors(settings),
         lifespan=lifespan,

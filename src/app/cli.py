@@ -28,6 +28,11 @@ def run() -> None:
     from app.supervisor import run as supervise
 
     settings = settings_from_environment()
+    if settings.secret_key or settings.database_url or settings.redis_url:
+        # Imported here: it takes seconds, and what the run brings itself needs no check.
+        from app.preflight import check_run
+
+        asyncio.run(check_run(settings))
     # The demo's password is public: no log-in of a production database may have it.
     programs = Programs(seed=None) if settings.environment == "production" else Programs()
     raise typer.Exit(supervise(settings, programs))
@@ -44,30 +49,37 @@ def serve() -> None:
 @app.command()
 def work() -> None:
     """Run background jobs."""
+    from app.preflight import check_servers
     from app.worker import run_until_signal
     from core.logging import configure_logging
 
     settings = settings_from_environment()
     configure_logging(production=settings.environment == "production")
+    asyncio.run(check_servers(settings))
     asyncio.run(run_until_signal(settings))
 
 
 @app.command()
 def migrate(revision: str = typer.Argument("head", help="`head`, or `base` to take everything down.")) -> None:
     """Bring the database to the newest schema."""
+    from app.preflight import check_migrate
     from datastores.migrate import migrate as run_migrations
 
-    asyncio.run(run_migrations(settings_from_environment(), revision))
+    settings = settings_from_environment()
+    asyncio.run(check_migrate(settings))
+    asyncio.run(run_migrations(settings, revision))
 
 
 @app.command()
 def seed() -> None:
     """Make the demo tenant, its log-ins and documents."""
+    from app.preflight import check_servers
     from app.seed import seed as make_demo
     from core.logging import configure_logging
 
     settings = settings_from_environment()
     configure_logging(production=settings.environment == "production")
+    asyncio.run(check_servers(settings))
     asyncio.run(make_demo(settings))
 
 
@@ -79,18 +91,21 @@ def schema() -> None:
     print(print_schema(), end="")
 
 
+WRONG_SETTING = 2
+
+
 def main() -> None:
-    """Entry point: what is wrong with the set-up is one line, never a traceback."""
+    """Entry point: what is wrong with the set-up is one line and exit status 2, never a traceback."""
     try:
         app()
     except ConfigurationError as error:
         print(f"colloquy: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(WRONG_SETTING)
     except ValidationError as error:
         for problem in error.errors():
             name = "_".join(str(part) for part in problem["loc"]).upper()
             print(f"colloquy: {name}: {problem['msg']}.", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(WRONG_SETTING)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The self-hosted GraphiQL page: what `web/build` made, served with headers that keep the page to this host."""
+"""The front door, and the self-hosted GraphiQL page: what `web/build` made, with headers that keep it to this host."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from core.settings import Settings
@@ -19,6 +19,8 @@ DIST: Final = Path(__file__).resolve().parents[2] / "web" / "dist" / "graphiql"
 """Where `web/build` puts the page: `index.html` and `assets/`."""
 
 NOT_BUILT: Final = "The GraphiQL page has not been built: run `make web` and reload. The API itself is at /graphql.\n"
+
+FRONT: Final = "This is Colloquy, a GraphQL API. It is at /graphql.\n"
 
 # What the build emits; anything else in the folder is not ours to serve.
 CONTENT_TYPES: Final = {
@@ -87,6 +89,17 @@ def _accepts_gzip(request: Request) -> bool:
         if name == "gzip":
             return weight.strip("0.") != "" or weight == ""
     return False
+
+
+def front_route(settings: Settings) -> BaseRoute:
+    """`GET /`, for whoever opens the API's address in a browser: on to GraphiQL, or, without it, where the API is."""
+
+    async def front(_request: Request) -> Response:
+        if settings.graphiql_enabled:
+            return RedirectResponse("/graphiql", 307, headers=COMMON_HEADERS | {"Cache-Control": "no-store"})
+        return PlainTextResponse(FRONT, headers=COMMON_HEADERS)
+
+    return Route("/", front, methods=["GET"], name="front")
 
 
 def graphiql_routes(settings: Settings, dist: Path = DIST) -> list[BaseRoute]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
+from contextlib import suppress
 from typing import Any
 
 _AGAIN_SECONDS = 0.5
@@ -23,3 +24,20 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
         for task in done:
             if not task.cancelled():
                 task.exception()
+
+
+async def see_through(work: Coroutine[Any, Any, None], seconds: float) -> None:
+    """Do a task's last work, however often the task is cancelled meanwhile (`end_tasks` does it twice a second).
+
+    Given up after so many seconds; raises what the work raises.
+    """
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+    until = loop.time() + seconds
+    while not task.done() and (left := until - loop.time()) > 0:
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({task}, timeout=left)
+    if task.done():
+        task.result()
+    else:
+        await end_tasks([task])

@@ -1,10 +1,10 @@
-"""Answers: who may produce one, how it ends, and what it cites."""
+"""Answers: reading them, how one ends, and what it cites. Whose turn it is: see `answer_turns`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,35 +18,16 @@ from datastores.models import (
     Answer,
     AnswerAttempt,
     AnswerStatus,
-    Assistant,
     Citation,
     Conversation,
     Message,
     MessageRole,
-    Tenant,
 )
 from datastores.records import AnswerRecord, select_record, table
-from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
+from datastores.transactions import Reads, WriteTransaction
 
 _answers, _messages, _conversations = table(Answer), table(Message), table(Conversation)
-_assistants, _tenants, _attempts = table(Assistant), table(Tenant), table(AnswerAttempt)
 UNFINISHED = (AnswerStatus.PENDING, AnswerStatus.STREAMING)
-
-
-@dataclass(slots=True)
-class ClaimedAnswer:
-    """All that the producer of an answer has to know."""
-
-    epoch: int
-    conversation_id: UUID
-    question: str
-    question_sequence: int
-    assistant_id: UUID
-    instructions: str
-    provider: str | None
-    model: str | None
-    temperature: float
-    embedding_model_id: str
 
 
 @dataclass(slots=True)
@@ -96,71 +77,6 @@ async def message_of(reads: Reads, answer_id: UUID) -> str | None:
     )
     text: str | None = await reads.scalar(statement)
     return text
-
-
-_earlier = _answers.alias("earlier")
-# `SELECT id`, not `*`: the platform role may read named columns only.
-_blocked = (
-    sa.select(_earlier.c.id)
-    .where(
-        _earlier.c.tenant_id == _answers.c.tenant_id,
-        _earlier.c.conversation_id == _answers.c.conversation_id,
-        _earlier.c.id < _answers.c.id,
-        _earlier.c.status.in_(UNFINISHED),
-    )
-    .correlate(_answers)
-    .exists()
-)
-
-
-async def claim(tx: WriteTransaction, answer_id: UUID, seen_epoch: int) -> ClaimedAnswer | None:
-    """Take the answer over as the epoch after `seen_epoch` (0: nobody has begun).
-
-    None when it has finished, while an earlier answer of the same conversation has not, or when somebody else took
-    it since its epoch was seen: of two claimants at once, one wins.
-    """
-    statement = (
-        sa.update(_answers)
-        .where(
-            _answers.c.tenant_id == tx.tenant_id,
-            _answers.c.id == answer_id,
-            _answers.c.status.in_(UNFINISHED),
-            _answers.c.epoch == seen_epoch,
-            ~_blocked,
-        )
-        .values(epoch=_answers.c.epoch + 1, status=AnswerStatus.STREAMING)
-        .returning(_answers.c.epoch)
-    )
-    epoch = await tx.scalar(statement)
-    if epoch is None:
-        return None
-    details = (
-        sa.select(
-            sa.literal(epoch),
-            _answers.c.conversation_id,
-            _messages.c.text,
-            _messages.c.sequence,
-            _assistants.c.id,
-            _assistants.c.instructions,
-            _assistants.c.provider,
-            _assistants.c.model,
-            _assistants.c.temperature,
-            _tenants.c.embedding_model_id,
-        )
-        .select_from(_answers)
-        .join(_messages, (_messages.c.tenant_id == _answers.c.tenant_id) & (_messages.c.id == _answers.c.question_id))
-        .join(
-            _conversations,
-            (_conversations.c.tenant_id == _answers.c.tenant_id) & (_conversations.c.id == _answers.c.conversation_id),
-        )
-        .join(
-            _assistants,
-            (_assistants.c.tenant_id == _answers.c.tenant_id) & (_assistants.c.id == _conversations.c.assistant_id),
-        )
-        .join(_tenants, _tenants.c.id == _answers.c.tenant_id)
-        .where(_answers.c.tenant_id == tx.tenant_id, _answers.c.id == answer_id)
-    )
-    return await tx.first(ClaimedAnswer, details)
 
 
 async def owns(reads: Reads, answer_id: UUID, epoch: int) -> bool:
@@ -260,31 +176,3 @@ async def _store_citations(tx: WriteTransaction, answer_id: UUID, citations: lis
                 distance=cited.distance,
             )
         )
-
-
-async def unfinished(tx: PlatformTransaction, older_than: timedelta, limit: int) -> list[tuple[TenantId, UUID, int]]:
-    """Tenant, id and epoch of answers that have not ended and wait for no other, the oldest first, of every tenant."""
-    statement = (
-        sa.select(_answers.c.tenant_id, _answers.c.id, _answers.c.epoch)
-        .where(_answers.c.status.in_(UNFINISHED), _answers.c.created_at < sa.func.now() - older_than, ~_blocked)
-        .order_by(_answers.c.created_at)
-        .limit(limit)
-    )
-    return [(TenantId(row[0]), row[1], row[2]) for row in await tx.rows(statement)]
-
-
-async def next_pending(reads: Reads, conversation_id: UUID) -> UUID | None:
-    """The conversation's oldest answer that has not ended, if nobody has begun it."""
-    statement = (
-        sa.select(_answers.c.id, _answers.c.epoch)
-        .where(
-            _answers.c.tenant_id == reads.tenant_id,
-            _answers.c.conversation_id == conversation_id,
-            _answers.c.status.in_(UNFINISHED),
-        )
-        .order_by(_answers.c.id)
-        .limit(1)
-    )
-    rows = await reads.rows(statement)
-    found: UUID | None = rows[0][0] if rows and rows[0][1] == 0 else None
-    return found

@@ -141,21 +141,37 @@ async def add_question(
 
 
 async def history_before(reads: Reads, conversation_id: UUID, sequence: int, limit: int) -> list[MessageRecord]:
-    """The last `limit` messages before number `sequence`, oldest first; of a question's answers only the selected."""
-    selected = sa.or_(_messages.c.answer_id.is_(None), _answers.c.selected)
-    statement = (
-        select_record(MessageRecord)
-        .outerjoin(
-            _answers,
-            (_answers.c.tenant_id == _messages.c.tenant_id) & (_answers.c.id == _messages.c.answer_id),
-        )
+    """The last `limit` messages of what went before question number `sequence`, oldest first.
+
+    Each question is followed by its selected answer, whatever the answer's own number: two questions that were sent
+    at once are numbered before the first one's answer.
+    """
+    said = (
+        sa.select(_messages.c.id, _messages.c.sequence.label("place"))
         .where(
             _messages.c.tenant_id == reads.tenant_id,
             _messages.c.conversation_id == conversation_id,
             _messages.c.sequence < sequence,
-            selected,
+            _messages.c.answer_id.is_(None),
         )
         .order_by(_messages.c.sequence.desc())
+        .limit(limit)
+        .cte("said")
+    )
+    reply = _messages.alias("reply")
+    answered = (
+        sa.select(reply.c.id, said.c.place)
+        .join(_answers, (_answers.c.tenant_id == reply.c.tenant_id) & (_answers.c.id == reply.c.answer_id))
+        .join(said, said.c.id == _answers.c.question_id)
+        .where(reply.c.tenant_id == reads.tenant_id, _answers.c.selected)
+    )
+    history = sa.union_all(sa.select(said.c.id, said.c.place), answered).subquery("history")
+    statement = (
+        select_record(MessageRecord)
+        .join(history, history.c.id == _messages.c.id)
+        .where(_messages.c.tenant_id == reads.tenant_id)
+        # A question's number is lower than its answer's.
+        .order_by(history.c.place.desc(), _messages.c.sequence.desc())
         .limit(limit)
     )
     return list(reversed(await reads.records(MessageRecord, statement)))

@@ -26,9 +26,13 @@ from datastores.records import table
 from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
 
 _documents, _chunks, _pages, _tenants = table(Document), table(Chunk), table(DocumentPage), table(Tenant)
-UNFINISHED = (DocumentStatus.QUEUED, DocumentStatus.PARSING, DocumentStatus.EMBEDDING)
+CLAIMED = (DocumentStatus.PARSING, DocumentStatus.EMBEDDING)
+UNFINISHED = (DocumentStatus.QUEUED, *CLAIMED)
 STALE_AFTER = timedelta(seconds=30)
 """A job without a sign of life for so long is taken for dead."""
+_VANISHED = 1 << 16
+"""What an epoch is ahead of the one before it, besides 1, when it was taken from a worker that had vanished. So an
+epoch tells two numbers apart: how often the document was claimed, and how often it took its worker with it."""
 
 
 class DocumentTakenError(Exception):
@@ -44,6 +48,11 @@ class ClaimedDocument:
     content_type: str
     byte_size: int
     embedding_model_id: str
+
+    @property
+    def vanished(self) -> int:
+        """How many workers were not heard of again after they had claimed the document."""
+        return self.epoch // _VANISHED
 
 
 @dataclass(slots=True)
@@ -67,8 +76,12 @@ class StoredChunk:
 
 
 async def claim(tx: WriteTransaction, document_id: UUID) -> ClaimedDocument | None:
-    """Take the document over as its next epoch and remove what an earlier try left; None: done, or in good hands."""
-    free = sa.or_(_documents.c.status == DocumentStatus.QUEUED, _documents.c.heartbeat_at < sa.func.now() - STALE_AFTER)
+    """Take the document over as its next epoch and remove what an earlier try left; None: done, or in good hands.
+
+    A document that waits was never begun, or was given back (`release`): its last worker has not vanished.
+    """
+    waits = _documents.c.status == DocumentStatus.QUEUED
+    free = sa.or_(waits, _documents.c.heartbeat_at < sa.func.now() - STALE_AFTER)
     statement = (
         sa.update(_documents)
         .where(
@@ -78,7 +91,7 @@ async def claim(tx: WriteTransaction, document_id: UUID) -> ClaimedDocument | No
             free,
         )
         .values(
-            epoch=_documents.c.epoch + 1,
+            epoch=_documents.c.epoch + sa.case((waits, 1), else_=1 + _VANISHED),
             status=DocumentStatus.PARSING,
             heartbeat_at=sa.func.clock_timestamp(),
             pages_done=0,
@@ -111,9 +124,9 @@ async def record_progress(tx: WriteTransaction, document_id: UUID, epoch: int, *
             _documents.c.tenant_id == tx.tenant_id,
             _documents.c.id == document_id,
             _documents.c.epoch == epoch,
-            _documents.c.status.in_(UNFINISHED),
+            _documents.c.status.in_(CLAIMED),
         )
-        .values(heartbeat_at=sa.func.clock_timestamp(), **values)
+        .values({"heartbeat_at": sa.func.clock_timestamp(), **values})
     )
     if not await tx.execute(statement):
         raise DocumentTakenError
@@ -121,13 +134,8 @@ async def record_progress(tx: WriteTransaction, document_id: UUID, epoch: int, *
 
 async def release(tx: WriteTransaction, document_id: UUID, epoch: int) -> None:
     """Put a claimed document back into the queue, for the next sweep to find at once. May raise as above."""
-    await record_progress(tx, document_id, epoch, status=DocumentStatus.QUEUED)
-    statement = (
-        sa.update(_documents)
-        .where(_documents.c.tenant_id == tx.tenant_id, _documents.c.id == document_id)
-        .values(heartbeat_at=sa.func.now() - 2 * STALE_AFTER)
-    )
-    await tx.execute(statement)
+    long_ago = sa.func.now() - 2 * STALE_AFTER
+    await record_progress(tx, document_id, epoch, status=DocumentStatus.QUEUED, heartbeat_at=long_ago)
 
 
 async def fail(

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from core.errors import ConfigurationError
 from core.settings import Settings
 from datastores.postgres import APP_ROLE, PLATFORM_ROLE
-from datastores.postgres_url import connect_arguments, engine_url, parse_url, platform_url
+from datastores.postgres_url import app_url, connect_arguments, engine_url, owner_url, parse_url, platform_url
 
 # Any fixed number: two migrators on one database wait for each other.
 _LOCK = 0x436F6C6C6F717579
@@ -20,15 +20,12 @@ _LOCK = 0x436F6C6C6F717579
 
 async def migrate(settings: Settings, revision: str = "head") -> None:
     """Create missing roles and run migrations up (or down) to `revision`. Raises `ConfigurationError`."""
-    if settings.database_owner_url is None or settings.database_url is None:
-        raise ConfigurationError("DATABASE_OWNER_URL and DATABASE_URL: both are needed to migrate.")
-    engine = create_async_engine(
-        engine_url(settings.database_owner_url), connect_args=connect_arguments(settings, settings.database_owner_url)
-    )
+    owner, application = owner_url(settings), app_url(settings)
+    engine = create_async_engine(engine_url(owner), connect_args=connect_arguments(settings, owner))
     try:
         async with engine.begin() as connection:
             await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            await _ensure_role(connection, APP_ROLE, settings.database_url)
+            await _ensure_role(connection, APP_ROLE, application)
             await _ensure_role(connection, PLATFORM_ROLE, platform_url(settings))
             await connection.run_sync(_run_alembic, revision)
     finally:

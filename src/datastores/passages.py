@@ -26,6 +26,8 @@ _MODEL_ID = re.compile(r"[A-Za-z0-9._@/-]{1,100}")
 _assistants = table(Assistant)
 
 # The model's id and dimensions are written into the statement: only then does its partial index apply.
+# search_chunks limits its rows, so it has to know the scope: one call for each scope that the reader may read, and
+# the best of all of them, because a document outside of the scopes must not take the place of one inside.
 _STATEMENT = """
 WITH readable AS NOT MATERIALIZED (
   SELECT d.id, d.name FROM documents d
@@ -45,8 +47,21 @@ nearest AS (
   WHERE e.tenant_id = :tenant_id AND e.model_id = '{model_id}'
   ORDER BY distance LIMIT CAST(:candidates AS integer)
 ),
+scopes AS (
+  SELECT CAST(:assistant_id AS uuid) AS assistant_id
+  WHERE CAST(:assistant_id AS uuid) IS NOT NULL OR NOT CAST(:within_scopes AS boolean)
+     OR EXISTS (SELECT FROM assistants s WHERE s.tenant_id = :tenant_id AND s.document_scope = 'ALL')
+  UNION ALL
+  SELECT DISTINCT a.assistant_id FROM assistant_documents a
+  WHERE a.tenant_id = :tenant_id AND CAST(:assistant_id AS uuid) IS NULL
+    AND CAST(:within_scopes AS boolean)
+    AND NOT EXISTS (SELECT FROM assistants s WHERE s.tenant_id = :tenant_id AND s.document_scope = 'ALL')
+),
 lexical AS (
-  SELECT l.chunk_id, l.rank FROM search_chunks(lexical_query(:words), :assistant_id, CAST(:candidates AS integer)) l
+  SELECT DISTINCT l.rank, l.chunk_id
+  FROM scopes s
+  CROSS JOIN LATERAL search_chunks(lexical_query(:words), s.assistant_id, CAST(:candidates AS integer)) l
+  ORDER BY l.rank DESC, l.chunk_id LIMIT CAST(:candidates AS integer)
 ),
 ranked AS (
   SELECT chunk_id, 1.0 / ({k} + row_number() OVER (ORDER BY distance, chunk_id)) AS score FROM nearest

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from core.errors import ConfigurationError
 from core.ids import TenantId
 from core.settings import Settings
-from datastores.postgres_url import connect_arguments, engine_url, platform_url
+from datastores.postgres_url import app_url, connect_arguments, engine_url, platform_url
 from datastores.transactions import PlatformTransaction, ReadTransaction, WriteTransaction
 
 APP_ROLE = "colloquy_app"
@@ -44,9 +44,7 @@ class Postgres:
     """Two pools: the application role behind row-level security, and the platform role with its named tables."""
 
     def __init__(self, settings: Settings) -> None:
-        if settings.database_url is None:
-            raise ConfigurationError("DATABASE_URL: not set. `make run` sets it to the embedded server.")
-        self._app = _engine(settings, settings.database_url, settings.database_pool_size)
+        self._app = _engine(settings, app_url(settings), settings.database_pool_size)
         # Sign-in and sweeps are short and few; they must not be able to eat the server's connections.
         self._platform = _engine(settings, platform_url(settings), max(2, settings.database_pool_size // 4))
 

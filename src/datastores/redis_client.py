@@ -77,7 +77,11 @@ def _client(variable: str, url: str, settings: Settings) -> Redis:
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
             retry_on_error=[RedisConnectionError, RedisTimeoutError],
         )
-    except ValueError as error:
-        raise ConfigurationError(f"{variable}: {error}. Expected redis://[:password@]host:port/number.") from None
+    except ValueError:
+        # The library's own words would show a part of a password that is not encoded.
+        raise ConfigurationError(
+            f"{variable}: not a URL of Redis. Expected redis://[:password@]host:port/number, with %40, %2F and %3A for "
+            "@, / and : in a password."
+        ) from None
     pool.connection_class = _CONNECTIONS[pool.connection_class]
     return Redis.from_pool(pool)

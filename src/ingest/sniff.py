@@ -20,6 +20,11 @@ _GARBAGE = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _GARBAGE_SHARE = 0.01
 """A stray Ctrl-Z from DOS is text; compressed data has about a tenth of its bytes there."""
 
+# UTF-32's little-endian mark begins with UTF-16's, so it comes first.
+_WIDE = (
+    *((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")),
+    *((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")),
+)
 _KNOWN_OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"\xd0\xcf\x11\xe0", "an older Office document"),
     (b"PK\x03\x04", "an Office document or a ZIP archive"),
@@ -28,6 +33,14 @@ _KNOWN_OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "an image"),
     (b"GIF8", "an image"),
     (b"\x1f\x8b", "a compressed archive"),
+)
+
+_MARKUP_SUFFIXES = frozenset({".html", ".htm", ".xhtml", ".shtml"})
+_TAG = re.compile(r"</?[a-z][a-z0-9]*(\s[^<>]*)?/?>", re.IGNORECASE)
+# At the start, where Markdown may have a tag of its own but no document of HTML; behind it markup and not a sentence.
+_HTML = re.compile(
+    r"\ufeff?\s*(?>(?:<\?xml[^>]*>|<!--.*?-->)\s*)*(<!doctype\s+html\b[^>]*>|<html(\s[^>]*)?>)\s*(<|\Z)",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -42,8 +55,8 @@ class ContentType(enum.Enum):
 def sniff(head: bytes, name: str) -> ContentType:
     """The type of the file that begins with `head` (its first `HEAD_BYTES` bytes) and is called `name`.
 
-    Raises DocumentError: EMPTY for no bytes at all, UNSUPPORTED_TYPE for whatever is neither PDF nor text, also where a
-    name in .pdf promises a PDF that is none.
+    Raises DocumentError: EMPTY for no bytes at all, UNSUPPORTED_TYPE for whatever is neither PDF nor text, for HTML,
+    whose tags would be quoted as text, and where a name in .pdf promises a PDF that is none.
     """
     if not head:
         raise DocumentError(ErrorCode.EMPTY, f"{_shown(name)} is empty (0 bytes).")
@@ -57,6 +70,8 @@ def sniff(head: bytes, name: str) -> ContentType:
             raise DocumentError(ErrorCode.UNSUPPORTED_TYPE, f"{_shown(name)} is {kind}. {_ACCEPTED}")
     if not _is_text(head):
         raise DocumentError(ErrorCode.UNSUPPORTED_TYPE, f"{_shown(name)} is not a PDF or a text file. {_ACCEPTED}")
+    if _is_html(head, suffix):
+        raise DocumentError(ErrorCode.UNSUPPORTED_TYPE, f"{_shown(name)} is an HTML page. {_ACCEPTED}")
     return ContentType.MARKDOWN if suffix in _MARKDOWN_SUFFIXES else ContentType.TEXT
 
 
@@ -72,11 +87,18 @@ def _is_pdf(head: bytes, suffix: str) -> bool:
 
 
 def _is_text(head: bytes) -> bool:
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+    if head.startswith(tuple(mark for mark, _ in _WIDE)):
         return True
     if b"\0" in head:
         return False
     return len(_GARBAGE.findall(head)) <= max(1, int(len(head) * _GARBAGE_SHARE))
+
+
+def _is_html(head: bytes, suffix: str) -> bool:
+    # Which bytes are letters is the same in every encoding that text is in here, but for UTF-16 and UTF-32.
+    wide = next((encoding for mark, encoding in _WIDE if head.startswith(mark)), None)
+    text = head.decode(wide, errors="ignore") if wide else head.removeprefix(codecs.BOM_UTF8).decode("latin-1")
+    return bool(_HTML.match(text) or (suffix in _MARKUP_SUFFIXES and _TAG.search(text)))
 
 
 def _shown(name: str) -> str:

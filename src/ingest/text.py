@@ -5,10 +5,9 @@ from __future__ import annotations
 import codecs
 import re
 
-from charset_normalizer import from_bytes
-
 from core.errors import ErrorCode
 from ingest.assembly import Assembly
+from ingest.encodings import BEYOND_ASCII, legacy_encoding
 from ingest.pages import ParsedPage
 from ingest.refusal import Refusal
 
@@ -20,15 +19,8 @@ _MARKS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# What people's files are in. Asked about all it knows, the detector takes "café" in Windows-1252 for UTF-16.
-_LEGACY = [
-    *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r", "mac_roman"),
-    *("cp932", "euc_jp", "gb18030", "big5", "cp949"),
-]
-_DETECTION_BYTES = 1 << 20
-"""The detector looks at the first MiB: it samples anyway, and the whole of a large file would take it minutes."""
-_TOLERATED = 0.1
-"""A file is UTF-8 with damage, not another encoding, while its bad bytes are below a tenth of its good sequences."""
+_STRAY = 0.4
+"""Bytes that make sense in no encoding are damage in plain text while they are no more than this share of the file."""
 _LINE_END = re.compile("\r\n?")
 
 
@@ -65,24 +57,12 @@ def decode(data: bytes) -> tuple[str, str]:
     damaged = data.decode("utf-8", errors="replace")
     bad = damaged.count("\ufffd")
     beyond_ascii = sum(1 for character in damaged if character > "\x7f") - bad
-    if bad <= beyond_ascii * _TOLERATED:
+    # In texts of other encodings there are at least twice as many.
+    if bad <= beyond_ascii:
         return damaged, "utf-8"
-    encoding = _detected(data)
-    return data.decode(encoding, errors="replace"), encoding
-
-
-def _detected(data: bytes) -> str:
-    sample = data[:_DETECTION_BYTES]
-    if len(sample) < len(data):
-        # Not in the middle of a character: a cut at a line's end is safe in all of these encodings.
-        sample = sample[: sample.rfind(b"\n") + 1] or sample
-    matches = from_bytes(sample, cp_isolation=_LEGACY)
-    best = matches.best()
-    if best is None:
-        raise Refusal(ErrorCode.CORRUPT)
-    # On a tie the detector says cp1250, where "à" is "ŕ"; cp1252 is the encoding of far more files.
-    for match in matches:
-        western = "cp1252" in (match.encoding, *match.could_be_from_charset)
-        if western and match.chaos <= best.chaos and match.coherence >= best.coherence:
-            return "cp1252"
-    return best.encoding
+    legacy = legacy_encoding(data)
+    if legacy is not None:
+        return data.decode(legacy, errors="replace"), legacy
+    if len(BEYOND_ASCII.findall(data)) <= len(data) * _STRAY:
+        return damaged, "utf-8"
+    raise Refusal(ErrorCode.CORRUPT)

@@ -1,13 +1,15 @@
 """One document from file to searchable: pages -> chunks -> embeddings, each stage in constant memory.
 
 arq may run the job twice and a worker may die anywhere: whoever claims the document takes the next epoch, removes
-what was left, and begins again; a worker whose epoch is old can write nothing.
+what was left, and begins again; a worker whose epoch is old can write nothing. A worker that is asked to stop, or loses
+the database, gives the document back, as often as need be; one that vanishes counts against the document.
 """
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,10 +20,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import DocumentError, ErrorCode, FailureError, ProviderError
 from core.ids import TenantId
-from core.tasks import end_tasks
+from core.tasks import end_tasks, see_through
 from datastores import ingestion, redis_keys
 from datastores.ingestion import ClaimedDocument, DocumentTakenError, NewChunk
 from datastores.models import DocumentStatus
+from datastores.outages import is_outage, when_back
 from datastores.redis_client import REDIS_ERRORS
 from ingest.chunks import chunk_page
 from ingest.pages import DocumentOpened, ParsedPage, ParserLimits
@@ -30,7 +33,10 @@ from ingest.sniff import ContentType
 from jobs.services import JobServices
 from providers.base import EmbeddingProvider
 
-MAX_CLAIMS = 3
+MAX_VANISHED = 3
+"""A document that so many workers did not survive is not given to a fourth."""
+RELEASE_SECONDS = 3.0
+"""How long a worker that shuts down tries to give a document back."""
 PAGE_BATCH = 50
 """Pages to a transaction while parsing."""
 CHUNK_BATCH = 1_000
@@ -47,11 +53,24 @@ async def ingest_document(ctx: dict[str, Any], tenant: str, document: str) -> No
     """The arq job. Failures of the document are recorded on it; those of our own machinery leave it to the sweep."""
     services: JobServices = ctx["services"]
     tenant_id, document_id = TenantId(UUID(hex=tenant)), UUID(hex=document)
-    async with services.postgres.write(tenant_id) as tx:
-        claimed = await ingestion.claim(tx, document_id)
+
+    async def claim() -> ClaimedDocument | None:
+        async with services.postgres.write(tenant_id) as tx:
+            return await ingestion.claim(tx, document_id)
+
+    claimed = await when_back(claim)
     if claimed is None:
         return
     job = _Ingestion(services, tenant_id, document_id, claimed)
+    try:
+        await _run(job, document)
+    except asyncio.CancelledError:
+        # The worker is shutting down: the next one need not wait until this claim looks dead.
+        await see_through(when_back(job.release), RELEASE_SECONDS)
+        raise
+
+
+async def _run(job: _Ingestion, document: str) -> None:
     try:
         await job.run()
     except DocumentTakenError:
@@ -60,11 +79,13 @@ async def ingest_document(ctx: dict[str, Any], tenant: str, document: str) -> No
         # What lies behind it is for the log alone. A provider's own words are not: they may have its key in them.
         fault = error.__cause__ if isinstance(error, DocumentError) else None
         log.warning("document failed", document=document, code=error.code.value, exc_info=fault)
-        await job.fail(error.code, error.message, retryable=error.retryable)
-    except asyncio.CancelledError:
-        # The worker is shutting down: the next one need not wait until this claim looks dead.
-        await job.release()
-        raise
+        await when_back(partial(job.fail, error.code, error.message, retryable=error.retryable))
+    except Exception as error:
+        if not is_outage(error):
+            raise
+        log.warning("document interrupted: the database was away", document=document, error=type(error).__name__)
+        await when_back(job.release)
+        await job.wake()
 
 
 class _Ingestion:
@@ -78,7 +99,7 @@ class _Ingestion:
         self._chunks = 0
 
     async def run(self) -> None:
-        if self._claimed.epoch > MAX_CLAIMS:
+        if self._claimed.vanished >= MAX_VANISHED:
             raise DocumentError(
                 ErrorCode.INTERRUPTED,
                 "Reading this document was interrupted too often. Upload it again.",
@@ -94,10 +115,14 @@ class _Ingestion:
         await self._progress(status=DocumentStatus.READY)
 
     async def release(self) -> None:
-        """Give the document back to the queue."""
-        with suppress(DocumentTakenError, OSError, SQLAlchemyError):
+        """Give the document back to the queue, if it is still ours."""
+        with suppress(DocumentTakenError):
             async with self._services.postgres.write(self._tenant_id) as tx:
                 await ingestion.release(tx, self._document_id, self._claimed.epoch)
+
+    async def wake(self) -> None:
+        """Have a worker, this one or another, begin again at once."""
+        await self._services.queue.ingest_document(self._tenant_id, self._document_id, self._claimed.epoch)
 
     async def fail(self, code: ErrorCode, message: str, *, retryable: bool) -> None:
         with suppress(DocumentTakenError):

@@ -44,6 +44,10 @@ class Providers:
         if self._settings.resolved_chat_provider == "gemini":
             from providers.gemini import GeminiChat
 
+            if self._settings.gemini_api_key is None:
+                raise ConfigurationError(
+                    "GEMINI_API_KEY: not set, and CHAT_PROVIDER is `gemini`. Set the key, or unset CHAT_PROVIDER."
+                )
             chat = self.chat("gemini")
             assert isinstance(chat, GeminiChat)
             await chat.check_model()

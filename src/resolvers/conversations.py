@@ -16,6 +16,7 @@ from datastores.records import AnswerRecord, ConversationRecord, MessageRecord
 from resolvers.arguments import input_id
 from resolvers.context import Context
 from resolvers.results import IdempotencyConflict, InvalidInput, NotFound
+from resolvers.texts import is_blank, is_storable
 
 TITLE_CHARS = 200
 DERIVED_TITLE_CHARS = 60
@@ -33,7 +34,7 @@ class Sent:
 async def own_conversations(context: Context, title: str | None, page: PageRequest) -> Page[ConversationRecord]:
     """The signed-in person's conversations, newest activity first. Raises `RequestError`."""
     person = await context.person()
-    if title is not None and not _storable(title):
+    if title is not None and not is_storable(title):
         raise RequestError.bad_input("`title` contains characters that are not text.")
     return await conversations.conversations_of(context.reads, person.id, title, page)
 
@@ -49,8 +50,12 @@ async def start_conversation(
         if isinstance(parsed, InvalidInput):
             return parsed
         wanted = parsed
-    if title is not None and (len(title) > TITLE_CHARS or "\0" in title):
-        return InvalidInput(f"A title has at most {TITLE_CHARS} characters.", "title")
+    if title is not None and (len(title) > TITLE_CHARS or not title.isprintable()):
+        return InvalidInput(
+            f"A title has at most {TITLE_CHARS} characters, all of them printable: no line breaks, no control or "
+            "invisible ones.",
+            "title",
+        )
     async with context.write() as tx:
         assistant = await people.assistant_or_default(tx, wanted)
         if assistant is None:
@@ -106,27 +111,25 @@ async def send_message(
 
 def _question_problem(context: Context, text: str, idempotency_key: str | None) -> InvalidInput | None:
     limit = context.services.settings.question_max_chars
-    if not text.strip():
+    if is_blank(text):
         return InvalidInput("The question is empty.", "text")
     if len(text) > limit:
         return InvalidInput(f"The question has {len(text)} characters; at most {limit} are allowed.", "text")
-    if not _storable(text):
+    if not is_storable(text):
         return InvalidInput("The question contains characters that are not text.", "text")
-    if idempotency_key is not None and not (
-        1 <= len(idempotency_key) <= IDEMPOTENCY_KEY_CHARS and _storable(idempotency_key)
-    ):
+    if idempotency_key is None:
+        return None
+    if not 1 <= len(idempotency_key) <= IDEMPOTENCY_KEY_CHARS:
         return InvalidInput(f"A key has between 1 and {IDEMPOTENCY_KEY_CHARS} characters.", "idempotencyKey")
+    if not is_storable(idempotency_key):
+        return InvalidInput("The key contains characters that are not text.", "idempotencyKey")
     return None
 
 
-def _storable(text: str) -> bool:
-    """Whether PostgreSQL can hold it: no NUL, no lone surrogates."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
-
-
 def _title_from(text: str) -> str:
-    """The first line of a question, cut at a word, for a conversation without a title."""
-    line = " ".join(text.split())
+    """The beginning of a question on one line, cut at a word, for a conversation without a title."""
+    # As printable as a title that is given: a question may hold what would turn a list of titles upside down.
+    line = "".join(character for character in " ".join(text.split()) if character.isprintable())
     if len(line) <= DERIVED_TITLE_CHARS:
         return line
     return line[:DERIVED_TITLE_CHARS].rsplit(" ", 1)[0].rstrip(" ,;:-") + "…"

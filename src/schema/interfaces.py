@@ -13,7 +13,10 @@ class Node:
 @strawberry.interface(description="An error that a correct client can run into in the course of its work.")
 class UserError:
     code: ErrorCode
-    message: str = strawberry.field(description="Written for people; may be shown.")
+    message: str = strawberry.field(
+        description="Written for people; may be shown. In one selection with `SendMessagePayload.message`, which is "
+        "an object, one of the two needs an alias: `reason: message`."
+    )
 
 
 @strawberry.interface(description="`sequence` counts from 1 within an attempt, without holes; `cursor` is for `after`.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
-from urllib.parse import unquote
 
 import strawberry
 from starlette.datastructures import UploadFile
@@ -25,7 +24,11 @@ class UploadDocumentInput:
     file: Upload = strawberry.field(
         description="PDF, plain text or Markdown, by the GraphQL multipart request specification."
     )
-    name: str | None = strawberry.field(default=None, description="By default the file's own; 1 to 255 characters.")
+    name: str | None = strawberry.field(
+        default=None,
+        description="By default the file's own; 1 to 255 characters. Give it where a client percent-encodes the name "
+        "of a form's file, as aiohttp does: it is taken to the letter, as browsers send it.",
+    )
     assistant_id: strawberry.ID | None = strawberry.field(
         default=None, description="Adds the document to this assistant's scope."
     )
@@ -49,12 +52,12 @@ async def _pieces(file: UploadFile) -> AsyncIterator[bytes]:
 
 
 def _name_of(file: UploadFile) -> str:
-    """The client's name for the file. Some clients percent-encode all of it (RFC 7578, section 2), browsers quotes."""
+    """The client's name for the file. A form encodes three characters of it and nothing else (HTML, "multipart form
+    data"), so that a file which is really called `50%20off.txt` keeps its name."""
     name = file.filename or ""
-    try:
-        return unquote(name, errors="strict")
-    except UnicodeDecodeError:
-        return name
+    for encoded, character in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):
+        name = name.replace(encoded, character)
+    return name
 
 
 @strawberry.type

@@ -19,7 +19,7 @@ class StartConversationInput:
         default=None, description="By default the organisation's first assistant."
     )
     title: str | None = strawberry.field(
-        default=None, description="At most 200 characters; by default taken from the first question."
+        default=None, description="At most 200 printable characters; by default taken from the first question."
     )
 
 
@@ -39,7 +39,10 @@ class StartConversationPayload:
 
 @strawberry.type
 class SendMessagePayload:
-    message: Message
+    message: Message = strawberry.field(
+        description="The stored question. In one selection with `UserError.message`, which is a text, one of the two "
+        "needs an alias: `reason: message`."
+    )
     answer: Answer | None = strawberry.field(
         description="Follow it with `subscription answer`. Null where no machine answers."
     )

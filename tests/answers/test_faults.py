@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
+from answers.producer import MAX_ATTEMPTS
 from app.embedded.redis import EmbeddedRedis
 from core.settings import Settings
+from core.tasks import end_tasks
+from datastores.answer_attempts import HANDED_OVER
+from owner import as_owner, until, uuid_of
 from product import Person, Product, running_product
+from wire import relayed
 
 pytestmark = pytest.mark.timeout(60)
 TEXT = (
@@ -25,6 +34,19 @@ QUESTION = "When was the cable car of Mount Ilse opened?"
 def slow(settings: Settings) -> Settings:
     """An answerer slow enough to be interrupted."""
     return settings.model_copy(update={"local_token_interval_ms": 60})
+
+
+@contextmanager
+def said_by(name: str) -> Iterator[list[logging.LogRecord]]:
+    """What a logger says inside the block."""
+    lines: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = lines.append  # type: ignore[method-assign]
+    logging.getLogger(name).addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logging.getLogger(name).removeHandler(handler)
 
 
 def told(events: list[dict[str, Any]]) -> str:
@@ -126,6 +148,63 @@ async def test_an_answer_that_is_interrupted_too_often_fails_retryably(own_produ
     assert events[-1]["__typename"] == "AnswerFailed"
     assert events[-1]["failure"]["code"] == "INTERRUPTED"
     assert events[-1]["failure"]["retryable"]
+
+
+async def test_an_answer_outlives_any_number_of_orderly_restarts(slow: Settings) -> None:
+    async with running_product(slow) as product:
+        person = await product.sign_up()
+        await person.ready_document(TEXT)
+        answer_id = await _asked(person)
+        supervisor = product.services.supervisor
+        for epoch in range(1, MAX_ATTEMPTS + 2):
+            async for event in person.follow(answer_id):
+                if event["__typename"] == "AnswerDelta":
+                    break
+            (state,) = await as_owner(slow, "SELECT epoch, status FROM answers")
+            assert state == (epoch, "STREAMING")
+            # What closing the process does to what has not finished in time.
+            await end_tasks(list(supervisor._tasks.values()))
+            supervisor.produce(person.tenant_id, uuid_of(answer_id), epoch)
+            await until(partial(_begun, slow, epoch + 1))
+        events = [event async for event in person.follow(answer_id)]
+        await _check(person, answer_id, events)
+        assert events[-1]["answer"]["attempt"] == MAX_ATTEMPTS + 2
+        rows = await as_owner(slow, "SELECT epoch, finish_reason FROM answer_attempts ORDER BY epoch")
+        assert [row for row in rows if row[1] == HANDED_OVER] == [
+            (epoch, HANDED_OVER) for epoch in range(1, MAX_ATTEMPTS + 2)
+        ]
+        assert len(rows) == MAX_ATTEMPTS + 2
+
+
+async def _begun(settings: Settings, epoch: int) -> bool:
+    return await as_owner(settings, "SELECT epoch FROM answers") == [(epoch,)]
+
+
+async def test_an_answer_whose_database_goes_away_is_written_again_and_not_counted(slow: Settings) -> None:
+    assert slow.database_url is not None
+    async with (
+        relayed(slow.database_url) as (url, relay),
+        running_product(slow.model_copy(update={"database_url": url})) as product,
+    ):
+        person = await product.sign_up()
+        await person.ready_document(TEXT)
+        answer_id = await _asked(person)
+        with said_by("datastores.outages") as lines:
+            async for event in person.follow(answer_id):
+                if event["__typename"] == "AnswerDelta":
+                    break
+            await relay.close()
+
+            async def noticed() -> bool:
+                return bool(lines)
+
+            await until(noticed)
+        await relay.listen_again()
+        events = [event async for event in person.follow(answer_id)]
+        await _check(person, answer_id, events)
+        assert events[-1]["answer"]["attempt"] == 2
+        rows = await as_owner(slow, "SELECT epoch, finish_reason FROM answer_attempts ORDER BY epoch")
+        assert rows[0] == (1, HANDED_OVER)
 
 
 async def _as_owner(product: Product, statement: str) -> None:

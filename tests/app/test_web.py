@@ -12,7 +12,7 @@ from graphql import build_schema, parse, validate
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from app.web import DIST, NOT_BUILT, content_security_policy, graphiql_routes
+from app.web import DIST, NOT_BUILT, content_security_policy, front_route, graphiql_routes
 from core.settings import Settings
 from schema.root import print_schema
 
@@ -53,6 +53,23 @@ def built() -> Path:
     if not (DIST / "index.html").is_file():
         pytest.fail("web/dist is missing: run `make web` before the tests")
     return DIST
+
+
+def front(**settings: object) -> TestClient:
+    return TestClient(Starlette(routes=[front_route(Settings.model_validate(settings))]), follow_redirects=False)
+
+
+def test_the_address_itself_leads_to_graphiql() -> None:
+    response = front().get("/")
+    assert (response.status_code, response.headers["location"]) == (307, "/graphiql")
+
+
+@pytest.mark.parametrize("settings", [{"graphiql": False}, {"environment": "production"}])
+def test_without_graphiql_the_address_itself_says_where_the_api_is(settings: dict[str, object]) -> None:
+    response = front(**settings).get("/")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    assert "/graphql" in response.text
 
 
 def test_page_is_served_with_headers_that_keep_it_to_this_host(dist: Path) -> None:

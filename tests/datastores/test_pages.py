@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from core.ids import TenantId, cursor_time_and_id, encode_cursor, new_id
+from core.ids import ListKind, TenantId, cursor_of_time, new_id, parse_time_cursor
 from core.settings import Settings
 from datastores.pages import Page, PageRequest, keyset_page
 from datastores.postgres import Postgres
@@ -55,7 +55,7 @@ class List:
 
 def through_a_cursor(row: Row) -> Key:
     """The key as a client gives it back."""
-    return cursor_time_and_id(encode_cursor(row.at, row.id))
+    return parse_time_cursor(ListKind.DOCUMENTS, cursor_of_time(ListKind.DOCUMENTS, row.at, row.id))
 
 
 @pytest.fixture

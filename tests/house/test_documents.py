@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import re
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import grpc
 import pytest
 from graphql import build_schema, parse, validate
+from websockets.asyncio.server import ServerConnection, serve
 
 from core.settings import Settings
-from product import Product
+from product import Product, running_product
+from wire import Fail, Say, gemini
 
 ROOT = Path(__file__).resolve().parents[2]
 NEVER_TRACKED = {".git", ".venv", ".cache", ".data", "node_modules", "dist", "__pycache__"}
@@ -156,15 +161,16 @@ def test_the_licence_is_the_whole_text_letter_for_letter() -> None:
     assert hashlib.sha256((ROOT / "LICENSE").read_bytes()).hexdigest() == expected
 
 
-async def test_the_python_loop_of_the_streaming_page_runs_as_it_stands(product: Product, tmp_path: Path) -> None:
+Watch = Callable[..., Awaitable[tuple[int | None, str, str]]]
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> Watch:
+    """Runs the Python loop of the streaming page as it stands: exit status, what it printed, what it complained of."""
     page = (ROOT / "docs" / "streaming.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     script = tmp_path / "watch.py"
     script.write_text(code)
-    person = await product.sign_up()
-    await person.ready_document(b"The ferry to Vexholm leaves from pier nine at half past seven.\n")
-    sent = await person.send(await person.conversation(), "When does the ferry to Vexholm leave?")
-    url = product.url.replace("http", "ws") + "/graphql"
 
     async def run(*arguments: str) -> tuple[int | None, str, str]:
         process = await asyncio.create_subprocess_exec(
@@ -173,12 +179,51 @@ async def test_the_python_loop_of_the_streaming_page_runs_as_it_stands(product: 
         out, err = await process.communicate()
         return process.returncode, out.decode().strip(), err.decode().strip()
 
-    status, text, said = await run(url, person.token, sent["answer"]["id"])
+    return run
+
+
+async def test_the_python_loop_of_the_streaming_page_runs_as_it_stands(product: Product, watch: Watch) -> None:
+    person = await product.sign_up()
+    await person.ready_document(b"The ferry to Vexholm leaves from pier nine at half past seven.\n")
+    sent = await person.send(await person.conversation(), "When does the ferry to Vexholm leave?")
+    url = product.url.replace("http", "ws") + "/graphql"
+    status, text, said = await watch(url, person.token, sent["answer"]["id"])
     assert (status, said) == (0, "")
     last = [event async for event in person.follow(sent["answer"]["id"])][-1]
     assert text == last["answer"]["message"]["text"]
     assert "half past seven" in text
-    assert await run(url, "no token", sent["answer"]["id"]) == (1, "", "refused: 4403 Forbidden")
-    status, text, said = await run(url, person.token, "ans_0")
+    assert await watch(url, "no token", sent["answer"]["id"]) == (1, "", "refused: 4403 Forbidden")
+    status, text, said = await watch(url, person.token, "ans_0")
     assert (status, text) == (1, "")
     assert "not an id" in said
+
+
+async def test_the_python_loop_does_not_take_a_failed_answer_for_a_finished_one(
+    settings: Settings, tmp_path: Path, watch: Watch
+) -> None:
+    async with gemini(settings, tmp_path, chat_provider="gemini") as (server, changed):
+        server.script = [Say("The ferry to"), Fail(grpc.StatusCode.UNAVAILABLE)]
+        async with running_product(changed) as product:
+            person = await product.sign_up()
+            await person.ready_document(b"The ferry to Vexholm leaves from pier nine at half past seven.\n")
+            sent = await person.send(await person.conversation(), "When does the ferry leave?")
+            url = product.url.replace("http", "ws") + "/graphql"
+            status, text, said = await watch(url, person.token, sent["answer"]["id"])
+    assert (status, text) == (1, "")
+    assert said.startswith("PROVIDER_UNAVAILABLE: ")
+
+
+async def test_the_python_loop_tells_the_error_of_an_event_that_has_no_data(watch: Watch) -> None:
+    async def api(socket: ServerConnection) -> None:
+        frames = (
+            {"type": "connection_ack"},
+            {"id": "1", "type": "next", "payload": {"data": None, "errors": [{"message": "It broke."}]}},
+        )
+        for frame in frames:
+            await socket.recv()
+            await socket.send(json.dumps(frame))
+        await socket.wait_closed()
+
+    async with serve(api, "127.0.0.1", 0, subprotocols=["graphql-transport-ws"]) as server:  # type: ignore[list-item]
+        port = next(iter(server.sockets)).getsockname()[1]
+        assert await watch(f"ws://127.0.0.1:{port}/graphql", "token", "ans_1") == (1, "", "It broke.")

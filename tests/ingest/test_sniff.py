@@ -11,6 +11,8 @@ import pdfs
 from core.errors import DocumentError, ErrorCode
 from ingest.sniff import HEAD_BYTES, ContentType, sniff
 
+HTML = "page.html is an HTML page. Upload it as PDF, plain text or Markdown."
+
 
 def archive() -> bytes:
     buffer = io.BytesIO()
@@ -35,6 +37,13 @@ def archive() -> bytes:
         ("\ufeffLine".encode("utf-16-le"), "windows.txt", ContentType.TEXT),
         (b"line one\r\nline two\r\n\x1a", "dos.txt", ContentType.TEXT),
         (b"   \n", "blank.txt", ContentType.TEXT),
+        (b"name,age\nAda,36\n", "people.csv", ContentType.TEXT),
+        (b'{"html": "<html>"}', "data.json", ContentType.TEXT),
+        (b"<?xml version='1.0'?>\n<note>Text</note>", "note.xml", ContentType.TEXT),
+        (b'<div align="center"><h1>Project</h1></div>\n\nText.', "README.md", ContentType.MARKDOWN),
+        (b"<!-- toc -->\n# Pages\n\n```html\n<!DOCTYPE html>\n<html>\n```\n", "pages.md", ContentType.MARKDOWN),
+        (b"<html> is the root element of a page.", "elements.md", ContentType.MARKDOWN),
+        (b"Nothing of it is markup: 1 < 2 > 0", "odd.html", ContentType.TEXT),
     ],
 )
 def test_content_decides_the_type(head: bytes, name: str, expected: ContentType) -> None:
@@ -50,6 +59,14 @@ def test_content_decides_the_type(head: bytes, name: str, expected: ContentType)
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "chart.png", "is an image"),
         (archive(), "letter.docx", "an Office document or a ZIP archive"),
         (b"{\\rtf1\\ansi Hello}", "letter.rtf", "Rich Text"),
+        (b"<!DOCTYPE html>\n<html><head><title>Page</title>", "page.html", HTML),
+        (b"<!DOCTYPE html>\n<html><head><title>Page</title>", "page.txt", HTML.replace("html", "txt")),
+        (b'\xef\xbb\xbf\r\n<!doctype HTML PUBLIC "-//W3C//DTD HTML 4.01//EN">\r\n<HTML>', "page.html", HTML),
+        (b"<?xml version='1.0'?><!-- saved -->\n<!DOCTYPE html><html>", "page.html", HTML),
+        (b"<html lang=en>\n<body>Text", "page.html", HTML),
+        (b"<p>Only a <b>piece</b> of a page.</p>", "page.html", HTML),
+        ("<!doctype html><html>".encode("utf-16"), "page.html", HTML),
+        ("A note, of Windows, without its mark".encode("utf-16-le"), "notes.txt", "is not a PDF or a text file"),
         (bytes(range(256)) * 4, "data.bin", "is not a PDF or a text file"),
         (b"almost text\0", "data.txt", "is not a PDF or a text file"),
         (bytes(range(1, 256)) * 4, "data.txt", "is not a PDF or a text file"),
@@ -61,6 +78,13 @@ def test_other_kinds_are_refused_with_the_reason(head: bytes, name: str, words: 
     assert refused.value.code is ErrorCode.UNSUPPORTED_TYPE
     assert words in refused.value.message
     assert not refused.value.retryable
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize("piece", [b"<!-- a -->", b"<!--", b"<?xml ", b"<a ", b"<html "])
+def test_markup_that_never_ends_is_looked_at_once(piece: bytes) -> None:
+    head = (piece * HEAD_BYTES)[:HEAD_BYTES]
+    assert sniff(head, "hostile.txt") is ContentType.TEXT
 
 
 def test_an_empty_file_is_refused_as_empty_whatever_its_name() -> None:

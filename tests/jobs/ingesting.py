@@ -46,6 +46,11 @@ class State:
     chunks_done: int
     chunks_total: int | None
 
+    @property
+    def claims(self) -> tuple[int, int]:
+        """How many workers claimed it, and how many of those vanished."""
+        return self.epoch % 65_536, self.epoch // 65_536
+
 
 @dataclass
 class Queued:

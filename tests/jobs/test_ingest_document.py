@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import UUID
 
+import asyncpg
 import pytest
 from ingesting import Queued, a_parser, job_services, log_lines, queued, worker, worker_process
 from sqlalchemy import event
@@ -14,11 +15,12 @@ from sqlalchemy import event
 import pdfs
 from core.errors import ErrorCode
 from core.settings import Settings
+from core.tasks import end_tasks
 from datastores import ingestion
 from datastores.ingestion import DocumentTakenError
 from datastores.transactions import WriteTransaction
 from jobs import queue
-from jobs.ingest_document import MAX_CLAIMS
+from jobs.ingest_document import MAX_VANISHED
 from jobs.services import JobServices
 from jobs.sweep_documents import sweep_documents
 from owner import as_owner, until
@@ -79,7 +81,7 @@ async def test_a_worker_that_is_killed_in_a_document_is_replaced_and_the_documen
     await document.age()
     async with worker(idle.settings):
         state = await document.until("READY", "FAILED")
-    assert (state.status, state.epoch, state.chunks_total) == ("READY", 2, cut_off.chunks_total)
+    assert (state.status, state.claims, state.chunks_total) == ("READY", (2, 1), cut_off.chunks_total)
     assert await document.stored() == (300, state.chunks_total)
 
 
@@ -96,6 +98,41 @@ async def test_a_worker_that_is_asked_to_stop_gives_its_document_back_at_once(id
         await document.run(services)
     assert (await document.state()).status == "READY"
     await document.stored()
+
+
+async def test_a_document_outlives_any_number_of_orderly_restarts(idle: Product, services: JobServices) -> None:
+    document = await queued(idle, pdfs.leaflets(300), "manual.pdf")
+    for restart in range(MAX_VANISHED + 2):
+        running = asyncio.create_task(document.run(services))
+        await document.until("PARSING", "EMBEDDING")
+        await end_tasks([running])
+        state = await document.state()
+        assert (state.status, state.claims) == ("QUEUED", (restart + 1, 0))
+    await document.run(services)
+    assert (await document.state()).status == "READY"
+    await document.stored()
+
+
+async def test_a_slow_database_does_not_keep_a_stopping_worker_from_giving_its_document_back(
+    idle: Product, services: JobServices
+) -> None:
+    document = await queued(idle, pdfs.leaflets(300), "manual.pdf")
+    running = asyncio.create_task(document.run(services))
+    await document.until("PARSING", "EMBEDDING")
+    connection = await asyncpg.connect(idle.settings.database_owner_url)
+    async with connection.transaction():
+        await connection.execute("SELECT FROM documents WHERE id = $1 FOR UPDATE", document.id)
+        ending = asyncio.create_task(end_tasks([running]))
+
+        async def asked_again_and_again() -> bool:
+            return running.cancelling() >= 3
+
+        await until(asked_again_and_again)
+        assert not running.done()
+    await connection.close()
+    await ending
+    assert running.cancelled()
+    assert (await document.state()).status == "QUEUED"
 
 
 async def test_a_wake_up_that_died_with_its_worker_before_the_claim_is_repeated(
@@ -118,11 +155,11 @@ async def test_a_document_that_kills_every_worker_fails_in_the_end_and_may_be_tr
     document = await queued(idle, TEXT)
     # A fault of ours in the middle of the job: it is the sweep's, not the person's.
     await document.change("content_type = 'application/unheard-of'")
-    for epoch in range(1, MAX_CLAIMS + 1):
+    for vanished in range(MAX_VANISHED):
         with pytest.raises(ValueError, match="unheard-of"):
             await document.run(services)
         state = await document.state()
-        assert (state.status, state.epoch) == ("PARSING", epoch)
+        assert (state.status, state.claims) == ("PARSING", (vanished + 1, vanished))
         await document.age()
     assert await sweep_documents({"services": services}) == 1
     await document.run(services)
@@ -165,7 +202,7 @@ async def test_a_worker_whose_claim_is_old_can_write_nothing(idle: Product, serv
     await document.age()
     await document.run(services)
     before, chunks = await document.state(), await document.chunk_ids()
-    assert (before.status, before.epoch) == ("READY", 2)
+    assert (before.status, before.claims) == ("READY", (2, 1))
     for status in ("READY", "PARSING"):
         await document.change(f"status = '{status}'")
         for write in (_a_page, _a_failure, ingestion.release):

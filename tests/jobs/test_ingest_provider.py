@@ -168,7 +168,7 @@ async def test_a_worker_that_wakes_up_after_another_took_over_writes_nothing(
     await document.age()
     await document.run(services)
     before, chunks = await document.state(), await document.chunk_ids()
-    assert (before.status, before.epoch) == ("READY", 2)
+    assert (before.status, before.claims) == ("READY", (2, 1))
     asleep.event.set()
     await sleeper
     assert (await document.state(), await document.chunk_ids()) == (before, chunks)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from product import OperationFailed, Person, Product
+from product import START, OperationFailed, Person, Product
 
 CONVERSATIONS = (
     "query($first: Int, $after: String) { viewer { conversations(first: $first, after: $after) { nodes { id } } } }"
@@ -61,13 +61,64 @@ async def test_an_unknown_conversation_is_not_found(product: Product) -> None:
     assert sent["code"] == "NOT_FOUND"
 
 
-@pytest.mark.parametrize("text", ["", "   \n", "x" * 100_000, "a\x00b"])
-async def test_a_question_that_cannot_be_asked_is_refused_and_not_stored(product: Product, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "empty"),
+        ("   \n", "empty"),
+        ("\u200b\u2060\ufeff \u202e", "empty"),
+        ("x" * 100_000, "at most 10000"),
+        ("a\x00b", "not text"),
+    ],
+    ids=["nothing", "spaces", "invisible", "too long", "NUL"],
+)
+async def test_a_question_that_cannot_be_asked_is_refused_and_not_stored(
+    product: Product, text: str, reason: str
+) -> None:
     person = await product.sign_up()
     conversation = await person.conversation()
     sent = await person.send(conversation, text)
     assert (sent["code"], sent["field"]) == ("INVALID_INPUT", "text")
+    assert reason in sent["reason"]
     assert await _messages(person, conversation) == []
+    passages = "query($text: String!) { viewer { passages(query: $text) { score } } }"
+    assert _error(await person.raw(passages, text=text))[0] == "BAD_USER_INPUT"
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [("", "between 1 and 200"), ("k" * 201, "between 1 and 200"), ("a\x00b", "not text")],
+    ids=["empty", "too long", "NUL"],
+)
+async def test_an_idempotency_key_that_is_none_is_told_why_and_nothing_is_stored(
+    product: Product, key: str, reason: str
+) -> None:
+    person = await product.sign_up()
+    conversation = await person.conversation()
+    sent = await person.send(conversation, "A question?", idempotencyKey=key)
+    assert (sent["code"], sent["field"]) == ("INVALID_INPUT", "idempotencyKey")
+    assert reason in sent["reason"]
+    assert await _messages(person, conversation) == []
+
+
+@pytest.mark.parametrize("title", ["x" * 201, "a\x00b", "two\nlines", "a bell\x07", "\u202eesrever", "\u200b"])
+async def test_a_title_that_is_too_long_or_not_printable_is_told_so_and_nothing_is_started(
+    product: Product, title: str
+) -> None:
+    person = await product.sign_up()
+    start = START.replace("code message", "code message ... on InvalidInput { field }")
+    refused = (await person.query(start, input={"title": title}))["startConversation"]
+    assert (refused["code"], refused["field"]) == ("INVALID_INPUT", "title")
+    assert "at most 200 characters, all of them printable" in refused["message"]
+    assert (await person.query(CONVERSATIONS))["viewer"]["conversations"]["nodes"] == []
+
+
+async def test_a_title_taken_from_a_question_is_printable(product: Product) -> None:
+    person = await product.sign_up()
+    conversation = await person.conversation()
+    await person.send(conversation, "\u202eWhen does\x07\nthe ferry leave?")
+    node = await person.query("query($id: ID!) { node(id: $id) { ... on Conversation { title } } }", id=conversation)
+    assert node["node"]["title"] == "When does the ferry leave?"
 
 
 async def test_a_question_of_the_greatest_length_is_answered(product: Product) -> None:

@@ -210,7 +210,7 @@ async def test_a_name_that_cannot_be_shown_is_refused_and_leaves_nothing(product
     await assert_nothing_left(person)
 
 
-@pytest.mark.parametrize("filename", ["", " ", "x" * 256, "a\nb.txt", "a\x07b.txt", "%00.txt"])
+@pytest.mark.parametrize("filename", ["", " ", "x" * 256, "a\nb.txt", "a\x07b.txt"])
 async def test_a_file_whose_own_name_cannot_be_shown_is_refused_and_leaves_nothing(
     product: Product, filename: str
 ) -> None:
@@ -231,7 +231,8 @@ async def test_a_given_name_counts_instead_of_the_file_s_own(product: Product) -
     [
         ("Fähren & Züge 🚆.txt", "Fähren & Züge 🚆.txt"),
         ('the "old" harbour.txt', 'the "old" harbour.txt'),
-        ("my%20report%20100%25.txt", "my report 100%.txt"),
+        ("my%20report%20100%25.txt", "my%20report%20100%25.txt"),
+        ("50%20off.txt", "50%20off.txt"),
         ("100%.txt", "100%.txt"),
         ("50%ff.txt", "50%ff.txt"),
         ("C:\\temp\\notes.txt", "notes.txt"),

@@ -121,7 +121,7 @@ class _Ask:
                 chunks = now.chunks_total if now.chunks_total is not None else now.chunks_done
                 self.display.stage(f"{document.name} is ready: {pages}{_count(chunks, 'chunk')}")
             case "FAILED" if now.failure is not None:
-                again = " Delete the document and upload it again." if now.failure.retryable else ""
+                again = " Upload it again." if now.failure.retryable else ""
                 raise ClientFailure(
                     f"{document.name} could not be used: {now.failure.message.rstrip('.')} ({now.failure.code}).{again}"
                 )

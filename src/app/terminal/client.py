@@ -123,7 +123,9 @@ class ColloquyClient:
             with _CountedFile(path, on_sent) as content:  # opened anew, should the token have to be renewed in between
                 media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
                 file = FileVar(content, filename=path.name, content_type=media_type)
-                return await self._post(operations.UPLOAD_DOCUMENT, {"input": {"file": file}}, upload=True)
+                # aiohttp percent-encodes the file's name in the form, which the API takes to the letter.
+                values = {"input": {"file": file, "name": path.name}}
+                return await self._post(operations.UPLOAD_DOCUMENT, values, upload=True)
 
         data = await self.renewing(send)
         with self._reading():

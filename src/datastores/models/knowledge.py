@@ -28,7 +28,7 @@ class DocumentStatus(enum.Enum):
 
 
 class Document(TenantRow, table=True):
-    """An uploaded file, and the job that makes it searchable: `epoch` counts the workers that claimed it."""
+    """An uploaded file, and the job that makes it searchable. `epoch` is another one for each claim of a worker."""
 
     __tablename__ = "documents"
     __table_args__ = (

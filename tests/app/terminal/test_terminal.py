@@ -71,6 +71,7 @@ def test_an_upload_carries_the_whole_file_its_name_type_and_length_and_the_prefl
 
     ask_it(file=handbook)
 
+    assert [one["name"] for one in stand_in.called("uploadDocument")] == ["handbook.pdf"]
     [(name, content_type, content, length)] = stand_in.uploads
     assert (name, content_type, content) == ("handbook.pdf", "application/pdf", handbook.read_bytes())
     assert int(length or 0) > len(content)
@@ -137,6 +138,18 @@ def test_a_document_that_fails_ends_the_command_with_its_reason_and_asks_nothing
     said = "could not be used: The PDF is encrypted (ENCRYPTED)." if with_reason else "is FAILED: it was not indexed."
     assert capsys.readouterr().err.startswith(f"colloquy: handbook.pdf {said}")
     assert stand_in.called("sendMessage") == []
+
+
+def test_after_a_failure_that_may_pass_one_is_told_to_upload_the_document_again(
+    stand_in: StandIn, ask_it: Asks, handbook: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reason = {"code": "PROVIDER_UNAVAILABLE", "message": "The model is away.", "retryable": True}
+    stand_in.progress = [[progress("FAILED", failure=reason)]]
+
+    assert ask_it(file=handbook) == 1
+
+    said = "could not be used: The model is away (PROVIDER_UNAVAILABLE). Upload it again.\n"
+    assert capsys.readouterr().err == f"colloquy: handbook.pdf {said}"
 
 
 def test_a_refused_upload_ends_the_command_with_the_servers_words(

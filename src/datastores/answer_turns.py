@@ -1,0 +1,146 @@
+"""Whose turn it is: answers of one conversation are produced one after another, in the order of their questions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from core.ids import TenantId
+from datastores.answers import UNFINISHED
+from datastores.models import Answer, AnswerStatus, Assistant, Conversation, Message, Tenant
+from datastores.records import table
+from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
+
+_answers, _messages, _conversations = table(Answer), table(Message), table(Conversation)
+_assistants, _tenants = table(Assistant), table(Tenant)
+
+
+@dataclass(slots=True)
+class ClaimedAnswer:
+    """All that the producer of an answer has to know."""
+
+    epoch: int
+    conversation_id: UUID
+    question: str
+    question_sequence: int
+    assistant_id: UUID
+    instructions: str
+    provider: str | None
+    model: str | None
+    temperature: float
+    embedding_model_id: str
+
+
+def _question_of(answer: sa.FromClause, question: sa.FromClause) -> sa.ColumnElement[bool]:
+    return (question.c.tenant_id == answer.c.tenant_id) & (question.c.id == answer.c.question_id)
+
+
+_other = _answers.alias("other")
+_own_question, _other_question = _messages.alias("own_question"), _messages.alias("other_question")
+_beside = (_other.c.tenant_id == _answers.c.tenant_id) & (_other.c.conversation_id == _answers.c.conversation_id)
+# By the questions' numbers, not by the answers' ids: those were made by processes whose clocks may differ.
+_blocked = (
+    sa.select(_other.c.id)
+    .join(_other_question, _question_of(_other, _other_question))
+    .join(_own_question, _question_of(_answers, _own_question))
+    .where(
+        _beside,
+        _other.c.status.in_(UNFINISHED),
+        sa.tuple_(_other_question.c.sequence, _other.c.id) < sa.tuple_(_own_question.c.sequence, _answers.c.id),
+    )
+    .correlate(_answers)
+    .exists()
+)
+# As much of it as the platform role can see, which may read named columns only and no message.
+_another_begun = (
+    sa.select(_other.c.id).where(_beside, _other.c.status == AnswerStatus.STREAMING).correlate(_answers).exists()
+)
+
+
+async def claim(tx: WriteTransaction, answer_id: UUID, seen_epoch: int) -> ClaimedAnswer | None:
+    """Take the answer over as the epoch after `seen_epoch` (0: nobody has begun).
+
+    None when it has finished, while an earlier answer of the same conversation has not, or when somebody else took
+    it since its epoch was seen: of two claimants at once, one wins.
+    """
+    statement = (
+        sa.update(_answers)
+        .where(
+            _answers.c.tenant_id == tx.tenant_id,
+            _answers.c.id == answer_id,
+            _answers.c.status.in_(UNFINISHED),
+            _answers.c.epoch == seen_epoch,
+            ~_blocked,
+        )
+        .values(epoch=_answers.c.epoch + 1, status=AnswerStatus.STREAMING)
+        .returning(_answers.c.epoch)
+    )
+    epoch = await tx.scalar(statement)
+    if epoch is None:
+        return None
+    details = (
+        sa.select(
+            sa.literal(epoch),
+            _answers.c.conversation_id,
+            _messages.c.text,
+            _messages.c.sequence,
+            _assistants.c.id,
+            _assistants.c.instructions,
+            _assistants.c.provider,
+            _assistants.c.model,
+            _assistants.c.temperature,
+            _tenants.c.embedding_model_id,
+        )
+        .select_from(_answers)
+        .join(_messages, _question_of(_answers, _messages))
+        .join(
+            _conversations,
+            (_conversations.c.tenant_id == _answers.c.tenant_id) & (_conversations.c.id == _answers.c.conversation_id),
+        )
+        .join(
+            _assistants,
+            (_assistants.c.tenant_id == _answers.c.tenant_id) & (_assistants.c.id == _conversations.c.assistant_id),
+        )
+        .join(_tenants, _tenants.c.id == _answers.c.tenant_id)
+        .where(_answers.c.tenant_id == tx.tenant_id, _answers.c.id == answer_id)
+    )
+    return await tx.first(ClaimedAnswer, details)
+
+
+async def unfinished(tx: PlatformTransaction, older_than: timedelta, limit: int) -> list[tuple[TenantId, UUID, int]]:
+    """Tenant, id and epoch of answers that have not ended, of every tenant, the oldest first.
+
+    Of a conversation the one that somebody has begun, or else all of them: whose turn it is, `claim` decides.
+    """
+    statement = (
+        sa.select(_answers.c.tenant_id, _answers.c.id, _answers.c.epoch)
+        .where(
+            _answers.c.status.in_(UNFINISHED),
+            _answers.c.created_at < sa.func.now() - older_than,
+            sa.or_(_answers.c.status == AnswerStatus.STREAMING, ~_another_begun),
+        )
+        .order_by(_answers.c.created_at)
+        .limit(limit)
+    )
+    return [(TenantId(row[0]), row[1], row[2]) for row in await tx.rows(statement)]
+
+
+async def next_pending(reads: Reads, conversation_id: UUID) -> UUID | None:
+    """The answer to the conversation's first question without a finished one, if nobody has begun it."""
+    statement = (
+        sa.select(_answers.c.id, _answers.c.epoch)
+        .join(_messages, _question_of(_answers, _messages))
+        .where(
+            _answers.c.tenant_id == reads.tenant_id,
+            _answers.c.conversation_id == conversation_id,
+            _answers.c.status.in_(UNFINISHED),
+        )
+        .order_by(_messages.c.sequence, _answers.c.id)
+        .limit(1)
+    )
+    rows = await reads.rows(statement)
+    found: UUID | None = rows[0][0] if rows and rows[0][1] == 0 else None
+    return found

@@ -1,0 +1,97 @@
+"""Retrieval in SQL: whose documents the candidates are taken from."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import numpy as np
+import pytest
+
+from core.ids import TenantId, new_id
+from datastores.ingestion import NewChunk, add_chunks, add_embeddings, chunks_after
+from datastores.models import Assistant, AssistantDocument, Document, DocumentScope, DocumentStatus
+from datastores.passages import CANDIDATES, find_passages
+from datastores.postgres import Postgres
+from datastores.transactions import WriteTransaction
+
+NEAR, FAR = np.array([[1.0, 0.0, 0.0]]), np.array([[0.6, 0.8, 0.0]])
+MODEL = "three"
+
+
+async def test_documents_out_of_scope_take_no_place_among_the_lexical_candidates(
+    postgres: Postgres, tenant: TenantId
+) -> None:
+    async with postgres.write(tenant) as tx:
+        assigned = await _assistant(tx, DocumentScope.ASSIGNED)
+        other = await _assistant(tx, DocumentScope.ASSIGNED)
+        # All places of the nearest: only its words can find the document in scope.
+        for number in range(CANDIDATES):
+            await _document(tx, f"Nothing of it {number}", NEAR, assigned)
+        wanted = await _document(tx, "Among much else the zebra is named in these many words", FAR, assigned, other)
+        for _ in range(CANDIDATES + 5):
+            await _document(tx, "Zebra zebra", FAR)
+    assert await _first(postgres, tenant, assistant_id=None, within_scopes=False) != wanted
+    assert await _first(postgres, tenant, assistant_id=None, within_scopes=True) == wanted
+    assert await _first(postgres, tenant, assistant_id=other, within_scopes=True) == wanted
+    assert await _first(postgres, tenant, assistant_id=assigned, within_scopes=False) == wanted
+
+
+@pytest.mark.parametrize("scope", list(DocumentScope))
+async def test_with_an_assistant_for_everything_every_document_may_be_found(
+    postgres: Postgres, tenant: TenantId, scope: DocumentScope
+) -> None:
+    async with postgres.write(tenant) as tx:
+        await _assistant(tx, DocumentScope.ASSIGNED)
+        await _assistant(tx, scope)
+        unassigned = await _document(tx, "A zebra", FAR)
+    found = await _first(postgres, tenant, assistant_id=None, within_scopes=True)
+    assert found == (unassigned if scope is DocumentScope.ALL else None)
+
+
+async def _first(
+    postgres: Postgres, tenant: TenantId, *, assistant_id: UUID | None, within_scopes: bool
+) -> UUID | None:
+    """The best passage's document, of those that the words alone can have found."""
+    async with postgres.read(tenant) as tx:
+        passages = await find_passages(
+            tx,
+            question="Which zebra?",
+            vector=NEAR[0],
+            model_id=MODEL,
+            max_distance=2.0,
+            top_k=100,
+            assistant_id=assistant_id,
+            within_scopes=within_scopes,
+        )
+    return next((passage.document_id for passage in passages if "ebra" in passage.text), None)
+
+
+async def _assistant(tx: WriteTransaction, scope: DocumentScope) -> UUID:
+    assistant = Assistant(
+        tenant_id=tx.tenant_id, id=new_id(), name="A", instructions="", temperature=0.0, document_scope=scope
+    )
+    tx.session.add(assistant)
+    await tx.session.flush()
+    return assistant.id
+
+
+async def _document(tx: WriteTransaction, text: str, vector: np.ndarray, *assistants: UUID) -> UUID:
+    document = new_id()
+    tx.session.add(
+        Document(
+            tenant_id=tx.tenant_id,
+            id=document,
+            name=text,
+            content_type="text/plain",
+            byte_size=1,
+            sha256=document.hex * 2,
+            status=DocumentStatus.READY,
+        )
+    )
+    await tx.session.flush()
+    for assistant in assistants:
+        tx.session.add(AssistantDocument(tenant_id=tx.tenant_id, assistant_id=assistant, document_id=document))
+    await add_chunks(tx, document, [NewChunk(0, None, text, 0, len(text))])
+    (chunk,) = await chunks_after(tx, document, -1, 1)
+    await add_embeddings(tx, MODEL, [chunk.id], vector.astype(np.float32))
+    return document
