@@ -45,15 +45,6 @@ class ListKind(enum.Enum):
     API_KEYS = "api-keys"
 
 
-class ListKind(enum.Enum):
-    """Which list a keyset cursor belongs to; the value is the cursor's first part."""
-
-    ASSISTANTS = "assistants"
-    CONVERSATIONS = "conversations"
-    DOCUMENTS = "documents"
-    MESSAGES = "messages"
-
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BY_PREFIX = {kind.value: kind for kind in NodeKind}
 
