@@ -44,7 +44,7 @@ async def tenant_of(product: Product, person: Person) -> TenantId:
         (TEXT, "notes.txt", "text/plain"),
         ("Straße\r\n".encode("cp1252") * 20, "straße.txt", "text/plain"),
         (b"# Tides\n<script>alert(1)</script>\n", "tides.md", "text/markdown"),
-        (b"<html><script>alert(1)</script></html>", "page.html", "text/plain"),
+        (b"Not a page: <script>alert(1)</script>\n", "page.txt", "text/plain"),
     ],
 )
 async def test_the_original_comes_back_byte_for_byte_and_cannot_run_as_a_page(

@@ -97,7 +97,7 @@ def test_stray_bytes_in_plain_text_are_replaced_and_not_read_as_another_alphabet
 
 def test_bytes_that_no_encoding_makes_sense_of_are_refused() -> None:
     with pytest.raises(Refusal) as refused:
-        decode(b"\xff\xff\xff")
+        decode(b"\xff\xfd\x81" * 5)
     assert refused.value.code is ErrorCode.CORRUPT
 
 
