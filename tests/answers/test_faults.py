@@ -123,15 +123,15 @@ async def test_an_answer_whose_process_went_away_is_written_again_by_the_next(sl
             if event["__typename"] == "AnswerDelta":
                 cursor = event["cursor"]
                 break
-        # Abandoned, not finished: as when the process is killed.
-        first.services.supervisor._tasks.copy().popitem()[1].cancel()
-        await first.services.supervisor.idle()
+        # Given up, not finished: as when the process is asked to end.
+        await end_tasks(first.services.supervisor._tasks.copy().values())
     async with asyncio.timeout(40), running_product(slow, flush=False) as second:
         person = Person(second, token, "", "")
         events = [event async for event in person.follow(answer_id, after=cursor)]
         await _check(person, answer_id, events)
         assert events[0]["__typename"] == "AnswerRestarted"
-        assert events[0]["attempt"] == 2
+        # The first product may have begun again before it ended.
+        assert events[0]["attempt"] in (2, 3)
 
 
 async def test_an_answer_that_is_interrupted_too_often_fails_retryably(own_product: Product) -> None:
