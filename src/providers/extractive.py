@@ -86,7 +86,7 @@ def _choose(question: str, scored: Sequence[ScoredSentence]) -> list[ScoredSente
     # The full stop lets every word of the pattern be followed by something that is not a word.
     if len(question) <= _OVERVIEW_CHARS and _OVERVIEW.fullmatch(normalised(question) + "."):
         return _reading_order(_most_central(scored))
-    ranked = sorted(scored, key=lambda item: -item.score)
+    ranked = _each_said_once(sorted(scored, key=lambda item: -item.score))
     best = ranked[0]
     if best.score < _ANSWERS_FROM:
         return []
@@ -100,6 +100,14 @@ def _choose(question: str, scored: Sequence[ScoredSentence]) -> list[ScoredSente
             if item in chosen:
                 chosen.append(lead)
     return _reading_order(chosen)
+
+
+def _each_said_once(ranked: Sequence[ScoredSentence]) -> list[ScoredSentence]:
+    """Without sentences that a better one says in the same words: documents repeat each other."""
+    best: dict[str, ScoredSentence] = {}
+    for item in ranked:
+        best.setdefault(" ".join(item.candidate.text.casefold().split()), item)
+    return list(best.values())
 
 
 def _same_page(one: ScoredSentence, other: ScoredSentence) -> bool:

@@ -13,6 +13,7 @@ from datastores.records import ApiKeyRecord
 from resolvers.arguments import input_id
 from resolvers.context import Context
 from resolvers.results import InvalidInput, NotFound
+from resolvers.texts import is_name
 
 NAME_CHARS = 100
 HINT_CHARS = 4
@@ -29,7 +30,7 @@ class NewKey:
 async def create_key(context: Context, *, name: str, role: Role) -> NewKey | InvalidInput:
     """A key for a role that is not stronger than one's own."""
     person = await context.person(at_least=Role.BUSINESS)
-    if not 1 <= len(name.strip()) <= NAME_CHARS or not name.isprintable():
+    if not is_name(name, NAME_CHARS):
         return InvalidInput(f"Between 1 and {NAME_CHARS} printable characters are needed.", "name")
     if not person.role.covers(role):
         return InvalidInput(f"A key may not do more than its maker: your role is {person.role.value}.", "role")

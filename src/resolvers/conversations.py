@@ -16,7 +16,7 @@ from datastores.records import AnswerRecord, ConversationRecord, MessageRecord
 from resolvers.arguments import input_id
 from resolvers.context import Context
 from resolvers.results import IdempotencyConflict, InvalidInput, NotFound
-from resolvers.texts import is_blank, is_storable
+from resolvers.texts import is_blank, is_printable, is_storable
 
 TITLE_CHARS = 200
 DERIVED_TITLE_CHARS = 60
@@ -50,7 +50,7 @@ async def start_conversation(
         if isinstance(parsed, InvalidInput):
             return parsed
         wanted = parsed
-    if title is not None and (len(title) > TITLE_CHARS or not title.isprintable()):
+    if title is not None and (len(title) > TITLE_CHARS or not is_printable(title)):
         return InvalidInput(
             f"A title has at most {TITLE_CHARS} characters, all of them printable: no line breaks, no control or "
             "invisible ones.",
@@ -129,7 +129,7 @@ def _question_problem(context: Context, text: str, idempotency_key: str | None) 
 def _title_from(text: str) -> str:
     """The beginning of a question on one line, cut at a word, for a conversation without a title."""
     # As printable as a title that is given: a question may hold what would turn a list of titles upside down.
-    line = "".join(character for character in " ".join(text.split()) if character.isprintable())
+    line = "".join(character for character in " ".join(text.split()) if is_printable(character))
     if len(line) <= DERIVED_TITLE_CHARS:
         return line
     return line[:DERIVED_TITLE_CHARS].rsplit(" ", 1)[0].rstrip(" ,;:-") + "…"

@@ -20,6 +20,7 @@ from ingest.sniff import ContentType, sniff
 from resolvers.arguments import argument_id, input_id
 from resolvers.context import Context, Services
 from resolvers.results import DuplicateDocument, InvalidInput, NotFound, UploadRejected
+from resolvers.texts import is_name
 
 NAME_CHARS = 255
 SILENCE_SECONDS = 5.0
@@ -63,7 +64,7 @@ async def upload_document(
     person = await may_upload(context)
     tenant_id = TenantId(person.tenant_id)
     shown_name = (name if name is not None else upload.name).strip()
-    if not 1 <= len(shown_name) <= NAME_CHARS or not shown_name.isprintable():
+    if not is_name(shown_name, NAME_CHARS):
         return InvalidInput(f"A name has between 1 and {NAME_CHARS} printable characters.", "name")
     wanted: UUID | None = None
     if assistant_id is not None:

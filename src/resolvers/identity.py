@@ -11,6 +11,7 @@ from resolvers import passwords
 from resolvers.context import Context
 from resolvers.results import Conflict, InvalidCredentials, InvalidInput
 from resolvers.sessions import SignedIn, open_session
+from resolvers.texts import is_name
 
 NAME_CHARS = 200
 EMAIL_CHARS = 320
@@ -22,7 +23,7 @@ async def sign_up(
 ) -> SignedIn | InvalidInput | Conflict:
     """Found a tenant with its first person, who gets the role BUSINESS, and sign it in."""
     for field, value in (("organization", organization), ("name", name)):
-        if not 1 <= len(value.strip()) <= NAME_CHARS or not value.isprintable():
+        if not is_name(value, NAME_CHARS):
             return InvalidInput(f"Between 1 and {NAME_CHARS} printable characters are needed.", field)
     if (refused := passwords.refuse(password, "password")) is not None:
         return refused

@@ -163,6 +163,11 @@ async def test_a_sentence_that_overlapping_chunks_share_is_quoted_once_and_whole
     assert sum("free for children" in quote for quote, _ in quoted) == 1
 
 
+async def test_what_several_documents_say_in_the_same_words_is_said_once(chat: ExtractiveChat) -> None:
+    said = await answer(chat, "How many days of annual leave do full-time staff get?", HANDBOOK, MACHINE, HANDBOOK)
+    assert said.count("27 days") == 1
+
+
 async def test_a_sentence_that_leans_on_the_one_before_brings_it_along(chat: ExtractiveChat) -> None:
     quoted = quotations(await answer(chat, "How much did the new kiln cost?", REPORT))
 

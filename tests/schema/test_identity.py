@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from core.ids import new_id
 from core.security import TokenSigner
 from owner import as_owner, set_role
 from product import PASSWORD, Person, Product
@@ -98,6 +99,15 @@ async def test_an_address_is_the_same_however_it_is_typed(own_product: Product, 
     assert (await sign_up(own_product, email=typed))["code"] == "CONFLICT"
 
 
+JOINED = ("\u0639\u0644\u06cc\u200c\u0631\u0636\u0627", "The \U0001f468\u200d\U0001f469\u200d\U0001f467 team")
+
+
+@pytest.mark.parametrize("name", JOINED)
+async def test_names_that_are_written_with_joiners_are_names(product: Product, name: str) -> None:
+    result = await sign_up(product, email=f"{new_id().hex}@example.test", name=name)
+    assert result["__typename"] == "SignUpPayload"
+
+
 async def test_a_taken_address_is_a_conflict_and_nothing_is_stored(own_product: Product) -> None:
     await sign_up(own_product)
     before = await stored(own_product)
@@ -119,7 +129,11 @@ async def test_of_two_who_take_an_address_at_once_one_gets_it(own_product: Produ
         *(("password", value) for value in ("", "x" * 9, "x" * 129)),
         *(("email", value) for value in ("", "pat", "pat@", "@example.test", "a b@example.test", "pat@example")),
         *(("email", value) for value in ("x" * 250 + "@example.test", "pat@example.test\nx", "a\x00b@example.test")),
-        *((field, value) for field in ("organization", "name") for value in ("", "  ", "x" * 201, "a\x00b", "a\nb")),
+        *(
+            (field, value)
+            for field in ("organization", "name")
+            for value in ("", "  ", "\u200d", "x" * 201, "a\x00b", "a\nb")
+        ),
     ],
 )
 async def test_what_cannot_be_accepted_is_named_and_nothing_is_stored(product: Product, field: str, value: str) -> None:
