@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 
 from app.services import job_services
 from core.settings import Settings
-from core.tasks import end_tasks
+from core.tasks import end_tasks, see_through
 from datastores import redis_keys
 from datastores.redis_client import REDIS_ERRORS, make_redis
 from jobs.deliver_mail import deliver_mail, sweep_mail
@@ -39,6 +39,8 @@ HEALTH_SECONDS = 2
 RECONNECT_SECONDS = 1.0
 DRAIN_SECONDS = 2.0
 """What the mails in hand get at the end, and then arq for its bookkeeping."""
+END_SECONDS = 10.0
+"""For the whole end, however often it is cancelled: two drains, and time for the jobs to give back what they hold."""
 SWEEP_SECONDS = set(range(0, 60, 5))
 """In each minute."""
 log = structlog.get_logger(__name__)
@@ -77,7 +79,14 @@ async def _work_until(stopping: asyncio.Task[Any], services: JobServices, redis:
         mail.allow_pick_jobs = False
         await _ended_within(DRAIN_SECONDS, mail.tasks.values())
     finally:
-        await _end(loops, documents, mail)
+        # Whoever ends us cancels again and again: half an end would leave loops running and connections open.
+        await see_through(_end_and_close(redis, loops, documents, mail), END_SECONDS)
+
+
+async def _end_and_close(redis: Redis, loops: Sequence[asyncio.Task[Any]], *workers: _Worker) -> None:
+    try:
+        await _end(loops, *workers)
+    finally:
         await redis.aclose()
 
 

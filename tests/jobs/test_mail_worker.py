@@ -6,6 +6,7 @@ import asyncio
 import gc
 import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,9 +14,11 @@ import pytest
 from aiosmtpd.smtp import Envelope
 from ingesting import log_lines, queued, worker, worker_process
 from mailing import Post, message_ids, names, post_office, until_received, with_server
+from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from app import worker as worker_module
+from app.worker import run_worker
 from core.settings import Settings
 from datastores.redis_client import make_redis
 from mail_server import MailServer, mail_server, taken
@@ -257,3 +260,24 @@ async def _until_swept_once(post: Post) -> None:
         )
 
     await until(over)
+
+
+async def test_a_worker_that_is_cancelled_again_and_again_leaves_no_connection(settings: Settings) -> None:
+    redis = make_redis(settings)
+    await redis.flushdb()
+    number = str(redis.connection_pool.connection_kwargs.get("db", 0))
+    before = sum(client["db"] == number for client in await redis.client_list())
+    working = asyncio.create_task(run_worker(settings))
+    await until(lambda: queue_is_watched(redis))
+    for _ in range(6):
+        working.cancel()
+        await asyncio.sleep(0.01)  # the case itself: a cancellation in the middle of the end
+    with suppress(asyncio.CancelledError):
+        await working
+    assert sum(client["db"] == number for client in await redis.client_list()) <= before
+    await redis.aclose()
+
+
+async def queue_is_watched(redis: Redis) -> bool:
+    """Whether a worker has said that it lives."""
+    return bool(await redis.keys("*health-check*"))
