@@ -5,16 +5,18 @@ The overridden methods of graphql-core and Strawberry are private to them: `test
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from typing import Any
 
 import structlog
 from graphql import GraphQLError, GraphQLSyntaxError
 from strawberry.extensions import SchemaExtension
 from strawberry.extensions.runner import SchemaExtensionsRunner
+from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionContext
 from strawberry.types.execution import PreExecutionError
+from strawberry.types.graphql import OperationType
 
 from core.errors import RequestError, RequestErrorCode
 from core.settings import Settings
@@ -113,6 +115,25 @@ class ColloquySchema(Schema):
         self.settings = settings
         self.documents = Documents(self._schema, settings, introspection=introspection)
 
+    async def execute(
+        self,
+        query: str | None,
+        variable_values: dict[str, Any] | None = None,
+        context_value: Any = None,
+        root_value: Any = None,
+        operation_name: str | None = None,
+        allowed_operation_types: Iterable[OperationType] | None = None,
+        operation_extensions: dict[str, Any] | None = None,
+    ) -> Any:
+        """One result. A subscription has many, and needs a transport that streams.
+
+        Raises `InvalidOperationTypeError`, which HTTP answers with 400.
+        """
+        allowed = set(allowed_operation_types or OperationType) - {OperationType.SUBSCRIPTION}
+        return await super().execute(
+            query, variable_values, context_value, root_value, operation_name, allowed, operation_extensions
+        )
+
     async def _prepare_operation_async(
         self, context: ExecutionContext, extensions_runner: SchemaExtensionsRunner
     ) -> PreExecutionError | None:
@@ -159,6 +180,8 @@ def _public(error: GraphQLError, request_id: str) -> GraphQLError:
         original = original.original_error
     if isinstance(original, RequestError):
         code, message = original.code, original.message
+    elif isinstance(original, CannotGetOperationTypeError):
+        code, message = RequestErrorCode.BAD_USER_INPUT, original.as_http_error_reason()
     elif isinstance(error, GraphQLSyntaxError):
         code, message = RequestErrorCode.GRAPHQL_PARSE_FAILED, error.message
     elif original is None or isinstance(original, GraphQLError):

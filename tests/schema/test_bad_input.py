@@ -198,3 +198,25 @@ async def test_too_many_ids_are_refused(product: Product) -> None:
 async def _messages(person: Person, conversation: str) -> list[dict[str, Any]]:
     query = "query($id: ID!) { node(id: $id) { ... on Conversation { messages { nodes { text } } } } }"
     return (await person.query(query, id=conversation))["node"]["messages"]["nodes"]  # type: ignore[no-any-return]
+
+
+async def test_a_subscription_by_post_is_the_client_s_mistake_and_named_so(product: Product) -> None:
+    person = await product.sign_up()
+    payload = {"query": 'subscription { answer(id: "x") { __typename } }'}
+    headers = {"Authorization": f"Bearer {person.token}"}
+    async with product.http.post(f"{product.url}/graphql", json=payload, headers=headers) as response:
+        (error,) = (await response.json())["errors"]
+    assert (response.status, error["extensions"]["code"]) == (400, "BAD_USER_INPUT")
+    assert "subscriptions are not allowed" in error["message"]
+
+
+async def test_an_operation_that_is_not_in_the_document_is_the_client_s_mistake_on_a_socket_too(
+    product: Product,
+) -> None:
+    async with product.socket(None) as socket:
+        payload = {"query": "query A { __typename }", "operationName": "B"}
+        await socket.send_json({"id": "1", "type": "subscribe", "payload": payload})
+        frame = await socket.receive_json()
+    assert frame["type"] == "error"
+    assert frame["payload"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+    assert '"B"' in frame["payload"][0]["message"]
