@@ -86,6 +86,8 @@ class AnswerSupervisor:
             log.exception("answer interrupted", answer=answer_id.hex)
         else:
             if following is not None:
+                # A task inherits what its log lines carry: that one is another request's.
+                structlog.contextvars.clear_contextvars()
                 self.produce(tenant_id, following)
 
     async def _run_leased(self, tenant_id: TenantId, answer_id: UUID, claimed: answer_turns.ClaimedAnswer) -> None:

@@ -50,20 +50,20 @@ class OpaqueTokens:
         """A new token for the row of that id, to be shown once, and the hash to store."""
         secret = secrets.token_bytes(_SECRET_BYTES)
         payload = tenant_id.bytes + id.bytes + secret
-        encoded = base64.urlsafe_b64encode(payload + self._mac(kind, payload)).rstrip(b"=").decode()
-        return kind.value + encoded, _hash(secret)
+        return kind.value + _encoded(payload + self._mac(kind, payload)), _hash(secret)
 
     def read(self, kind: TokenKind, text: str) -> OpaqueToken:
         """What a token of this kind names. Raises `InvalidTokenError` for anything that we have not minted."""
         try:
             # Beyond a token's length nothing is decoded: the text is a stranger's.
-            encoded = text.removeprefix(kind.value)[:256].encode("ascii")
-            raw = base64.b64decode(encoded + b"=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
+            given = text.removeprefix(kind.value)[:256].encode("ascii")
+            raw = base64.b64decode(given + b"=" * (-len(given) % 4), altchars=b"-_", validate=True)
         except (UnicodeEncodeError, binascii.Error, ValueError):
             raise InvalidTokenError("This token is not valid.") from None
         payload, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
         if (
-            not text.startswith(kind.value)
+            # The last character has bits to spare: only what we would write ourselves is ours.
+            text != kind.value + _encoded(raw)
             or len(payload) != 2 * _ID_BYTES + _SECRET_BYTES
             or not hmac.compare_digest(mac, self._mac(kind, payload))
         ):
@@ -73,6 +73,10 @@ class OpaqueTokens:
 
     def _mac(self, kind: TokenKind, payload: bytes) -> bytes:
         return hmac.digest(self._keys[kind], payload, "sha256")[:_MAC_BYTES]
+
+
+def _encoded(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _hash(secret: bytes) -> bytes:

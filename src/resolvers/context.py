@@ -96,7 +96,14 @@ class Context:
         """What the operation may cost at most, by the limits' count."""
         self.statements: StatementCount | None = None
         """Counts the SQL statements of the operation's tenant, where the request asked for its cost."""
+        self.error_codes: set[str] = set()
+        """Of the errors that the operation's client was told."""
         self._person: UserRecord | None = None
+
+    @property
+    def known_person(self) -> UserRecord | None:
+        """Whoever is signed in, once that has been read."""
+        return self._person
 
     def report_cost(self) -> None:
         """Count the SQL statements from here on, and have the result say what the operation cost."""

@@ -24,6 +24,7 @@ from resolvers.context import Context
 from schema.limits.documents import Documents
 from schema.limits.inputs import check_variables
 from schema.limits.refusal import LimitExceededError
+from schema.operation_log import OperationLog
 
 log = structlog.get_logger(__name__)
 _INTERNAL = "Something went wrong on our side. Try again; if it persists, report the request id."
@@ -65,6 +66,8 @@ class _EventContext(Context):
         super().__init__(parent.services, parent.claims, parent.public_url)
         self._person = parent._person
         self.statements = parent.statements
+        self.request_id = parent.request_id
+        self.error_codes = parent.error_codes
 
 
 async def _closing(result: Awaitable[Any], context: Context) -> Any:
@@ -109,7 +112,7 @@ class ColloquySchema(Schema):
             query,
             mutation,
             subscription,
-            extensions=[OperationScope],
+            extensions=[OperationLog, OperationScope],
             execution_context_class=Executor if introspection else DiscreetExecutor,
         )
         self.settings = settings
@@ -168,6 +171,8 @@ class ColloquySchema(Schema):
         context = execution_context.context if execution_context else None
         request_id = context.request_id if isinstance(context, Context) else "-"
         errors[:] = [_public(error, request_id) for error in errors]
+        if isinstance(context, Context):
+            context.error_codes.update(str((error.extensions or {}).get("code")) for error in errors)
 
 
 def _public(error: GraphQLError, request_id: str) -> GraphQLError:
