@@ -1,7 +1,7 @@
 # Everything a person does with a clone. `make` alone says what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test end-to-end demo lint types schema lock web bootstrap bootstrap-dev
+.PHONY: help run test end-to-end demo lint types schema permissions lock web bootstrap bootstrap-dev
 
 BIN := .venv/bin
 UV := .cache/uv/bin/uv
@@ -45,6 +45,9 @@ types: bootstrap-dev ## Check types
 
 schema: bootstrap ## Write schema.graphql from the code
 	@$(BIN)/colloquy schema > schema.graphql.new && mv schema.graphql.new schema.graphql
+
+permissions: bootstrap ## Write docs/permissions.md from the code
+	@$(BIN)/colloquy permissions > docs/permissions.md.new && mv docs/permissions.md.new docs/permissions.md
 
 web: bootstrap ## Build the web pages, if their sources have changed
 	@$(BIN)/python web/build

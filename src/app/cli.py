@@ -1,4 +1,4 @@
-"""The command line: `colloquy run | serve | work | migrate | seed | schema | ask`."""
+"""The command line: `colloquy run | serve | work | migrate | seed | schema | permissions | ask`."""
 
 from __future__ import annotations
 
@@ -89,6 +89,14 @@ def schema() -> None:
     from schema.root import print_schema
 
     print(print_schema(), end="")
+
+
+@app.command()
+def permissions() -> None:
+    """Print who may do what, as `docs/permissions.md` has it."""
+    from app.permissions import permissions_page
+
+    print(permissions_page(), end="")
 
 
 WRONG_SETTING = 2

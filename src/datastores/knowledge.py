@@ -15,7 +15,6 @@ from datastores.models import (
     Document,
     DocumentScope,
     DocumentStatus,
-    Role,
 )
 from datastores.pages import Page, PageRequest, keyset_page
 from datastores.records import ChunkRecord, DocumentRecord, UserRecord, select_record, table
@@ -27,8 +26,8 @@ _ENDED = (DocumentStatus.FAILED, DocumentStatus.CANCELLED)
 
 
 def readable_by(person: UserRecord) -> sa.ColumnElement[bool]:
-    """Which documents a person may read: a USER those in the scope of an assistant of the tenant, others all."""
-    if person.role is not Role.USER:
+    """Which documents a person may read: those in the scope of an assistant of the tenant, or all of them."""
+    if person.role.reads_all_documents:
         return sa.true()
     unlimited = sa.exists().where(
         _assistants.c.tenant_id == _documents.c.tenant_id, _assistants.c.document_scope == DocumentScope.ALL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -26,13 +27,12 @@ async def hold_members(tx: WriteTransaction) -> None:
     await tx.rows(sa.select(_tenants.c.id).where(_tenants.c.id == tx.tenant_id).with_for_update())
 
 
-async def others_in_charge(tx: WriteTransaction, user_id: UUID) -> bool:
-    """Whether somebody else has the role BUSINESS or more, and is not suspended."""
-    strong = [role for role in Role if role.covers(Role.BUSINESS)]
+async def somebody_else(tx: WriteTransaction, user_id: UUID, roles: Sequence[Role]) -> bool:
+    """Whether somebody else has one of these roles, and is not suspended."""
     statement = sa.select(sa.func.count()).where(
         _users.c.tenant_id == tx.tenant_id,
         _users.c.id != user_id,
-        _users.c.role.in_(strong),
+        _users.c.role.in_(roles),
         _users.c.suspended_at.is_(None),
     )
     return bool(await tx.scalar(statement))

@@ -98,7 +98,8 @@ async def find_passages(
 
     `vector` is the question's unit vector in `model_id`'s space, shape (dimensions,). `assistant_id` limits the
     search to that assistant's scope, `within_scopes` to what some assistant of the tenant may read, as
-    `datastores.knowledge.readable_by` has it for a USER. The caller says which of the two the person needs.
+    `datastores.knowledge.readable_by` has it for a role below BUSINESS. The caller says which of the two the
+    person needs.
     """
     assert _MODEL_ID.fullmatch(model_id), model_id
     statement = _STATEMENT.format(dimensions=vector.shape[0], model_id=model_id, k=RRF_K)

@@ -11,7 +11,6 @@ from strawberry.dataloader import DataLoader
 from datastores.answers import own_answers
 from datastores.conversations import own_conversations, own_messages
 from datastores.knowledge import readable_chunks, readable_documents
-from datastores.models import Role
 from datastores.people import assistants_by_id, users_by_id
 from datastores.records import (
     AnswerRecord,
@@ -73,7 +72,7 @@ def people_loader(reads: Reads, person: UserRecord) -> Visible[UserRecord]:
     """People of the tenant; a USER sees only itself."""
 
     async def find(ids: Sequence[UUID]) -> list[UserRecord]:
-        others = [key for key in ids if key != person.id and person.role is not Role.USER]
+        others = [key for key in ids if key != person.id and person.role.sees_colleagues]
         return [person, *(await users_by_id(reads, others) if others else ())]
 
     return Visible(find)

@@ -39,6 +39,7 @@ from datastores.redis_client import REDIS_ERRORS
 from loaders.chat import CitationsByAnswer
 from resolvers.arguments import argument_id
 from resolvers.context import Context, Services
+from resolvers.permissions import Operation
 
 SILENCE_SECONDS = 5.0
 """After so long without an event a follower looks in the log and in PostgreSQL."""
@@ -54,7 +55,7 @@ async def follow_answer(context: Context, answer_id: str, after: str | None) -> 
     Raises `RequestError` at once: a malformed id or cursor, a cursor of another answer, an unknown or foreign answer.
     """
     wanted = argument_id(NodeKind.ANSWER, answer_id)
-    person = await context.person()
+    person = await context.authorise(Operation.ANSWER)
     if not await answers.own_answers(context.reads, person.id, [wanted]):
         raise RequestError.bad_input("There is no such answer.")
     cursor: Cursor | None = None

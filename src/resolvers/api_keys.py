@@ -12,6 +12,7 @@ from datastores.pages import Page, PageRequest
 from datastores.records import ApiKeyRecord
 from resolvers.arguments import input_id
 from resolvers.context import Context
+from resolvers.permissions import Operation
 from resolvers.results import InvalidInput, NotFound
 from resolvers.texts import is_name
 
@@ -29,7 +30,7 @@ class NewKey:
 
 async def create_key(context: Context, *, name: str, role: Role) -> NewKey | InvalidInput:
     """A key for a role that is not stronger than one's own."""
-    person = await context.person(at_least=Role.BUSINESS)
+    person = await context.authorise(Operation.CREATE_API_KEY)
     if not is_name(name, NAME_CHARS):
         return InvalidInput(f"Between 1 and {NAME_CHARS} printable characters are needed.", "name")
     if not person.role.covers(role):
@@ -45,13 +46,13 @@ async def create_key(context: Context, *, name: str, role: Role) -> NewKey | Inv
 
 async def all_keys(context: Context, page: PageRequest) -> Page[ApiKeyRecord]:
     """The tenant's keys that are not revoked, newest first."""
-    await context.person(at_least=Role.BUSINESS)
+    await context.authorise(Operation.VIEWER_API_KEYS)
     return await api_keys.keys_of_tenant(context.reads, page)
 
 
 async def revoke_key(context: Context, key_id: str) -> ApiKeyRecord | NotFound | InvalidInput:
     """End a key of the tenant's. It counts within two seconds, also on open sockets."""
-    person = await context.person(at_least=Role.BUSINESS)
+    person = await context.authorise(Operation.REVOKE_API_KEY)
     wanted = input_id(NodeKind.API_KEY, key_id, "apiKeyId")
     if isinstance(wanted, InvalidInput):
         return wanted

@@ -19,13 +19,13 @@ from core.settings import Settings
 from datastores.answer_log import AnswerLog
 from datastores.files import FileStorage
 from datastores.live import LiveChannels
-from datastores.models import Role
 from datastores.postgres import Postgres
 from datastores.records import UserRecord
 from datastores.transactions import LazyRead, StatementCount, WriteTransaction
 from jobs.queue import JobQueue
 from loaders import Loaders
 from providers.registry import Providers
+from resolvers.permissions import Operation
 from resolvers.standing import Standings
 
 
@@ -147,17 +147,30 @@ class Context:
         assert self._person is not None, "an entry field must authorise before relations are read"
         return Loaders(self.reads, self._person)
 
-    async def person(self, at_least: Role = Role.USER) -> UserRecord:
-        """The signed-in person, read once per operation so that a changed role counts at once.
+    async def authorise(self, operation: Operation) -> UserRecord:
+        """The signed-in person, who may do it by the table of permissions.
 
         Raises `RequestError`: UNAUTHENTICATED for nobody (or an account that is gone), FORBIDDEN for a weaker role.
+        """
+        weakest = operation.value.weakest
+        assert weakest is not None, "anybody may: there is nobody to authorise"
+        person = await self.person()
+        by_key = self.claims is not None and self.claims.user_id is None
+        if not operation.allows(person.role, api_key=by_key):
+            if operation.allows(person.role):
+                raise RequestError.forbidden("An API key may not do this: sign in.")
+            raise RequestError.forbidden(f"This needs the role {weakest.value}; yours is {person.role.value}.")
+        return person
+
+    async def person(self) -> UserRecord:
+        """The signed-in person, read once per operation so that a changed role counts at once.
+
+        Raises `RequestError` UNAUTHENTICATED for nobody, or an account that is gone.
         """
         if self._person is None:
             reads = self.reads
             assert self.claims is not None
             self._person = await self.services.standings.person(reads, self.claims)
-        if not self._person.role.covers(at_least):
-            raise RequestError.forbidden(f"This needs the role {at_least.value}; yours is {self._person.role.value}.")
         return self._person
 
     @asynccontextmanager

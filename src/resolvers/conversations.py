@@ -15,6 +15,7 @@ from datastores.pages import Page, PageRequest
 from datastores.records import AnswerRecord, ConversationRecord, MessageRecord
 from resolvers.arguments import input_id
 from resolvers.context import Context
+from resolvers.permissions import Operation
 from resolvers.results import IdempotencyConflict, InvalidInput, NotFound
 from resolvers.texts import is_blank, is_printable, is_storable
 
@@ -33,7 +34,7 @@ class Sent:
 
 async def own_conversations(context: Context, title: str | None, page: PageRequest) -> Page[ConversationRecord]:
     """The signed-in person's conversations, newest activity first. Raises `RequestError`."""
-    person = await context.person()
+    person = await context.authorise(Operation.VIEWER_CONVERSATIONS)
     if title is not None and not is_storable(title):
         raise RequestError.bad_input("`title` contains characters that are not text.")
     return await conversations.conversations_of(context.reads, person.id, title, page)
@@ -43,7 +44,7 @@ async def start_conversation(
     context: Context, *, assistant_id: str | None, title: str | None
 ) -> ConversationRecord | NotFound | InvalidInput:
     """A new conversation with that assistant, or with the tenant's default one."""
-    person = await context.person()
+    person = await context.authorise(Operation.START_CONVERSATION)
     wanted: UUID | None = None
     if assistant_id is not None:
         parsed = input_id(NodeKind.ASSISTANT, assistant_id, "assistantId")
@@ -75,7 +76,7 @@ async def send_message(
 
     The same key gives the same message and answer; the same key with another text or conversation is a conflict.
     """
-    person = await context.person()
+    person = await context.authorise(Operation.SEND_MESSAGE)
     wanted = input_id(NodeKind.CONVERSATION, conversation_id, "conversationId")
     if isinstance(wanted, InvalidInput):
         return wanted

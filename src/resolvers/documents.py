@@ -13,12 +13,13 @@ from core.errors import DocumentError, ErrorCode, RequestError
 from core.ids import NodeKind, TenantId, new_id
 from datastores import knowledge, people, redis_keys
 from datastores.files import FileTooLargeError, StoredFile
-from datastores.models import AssistantDocument, Document, DocumentStatus, Role
+from datastores.models import AssistantDocument, Document, DocumentStatus
 from datastores.pages import Page, PageRequest
 from datastores.records import DocumentRecord, UserRecord
 from ingest.sniff import ContentType, sniff
 from resolvers.arguments import argument_id, input_id
 from resolvers.context import Context, Services
+from resolvers.permissions import Operation
 from resolvers.results import DuplicateDocument, InvalidInput, NotFound, UploadRejected
 from resolvers.texts import is_name
 
@@ -48,19 +49,19 @@ async def documents(
     context: Context, statuses: Sequence[DocumentStatus] | None, page: PageRequest
 ) -> Page[DocumentRecord]:
     """The documents that the signed-in person may read, newest first."""
-    person = await context.person()
+    person = await context.authorise(Operation.VIEWER_DOCUMENTS)
     return await knowledge.documents(context.reads, person, statuses, page)
 
 
 async def may_upload(context: Context) -> UserRecord:
     """The person, who may upload. Raises `RequestError`; asked before a file is received, too."""
-    return await context.person(at_least=Role.BUSINESS)
+    return await context.authorise(Operation.UPLOAD_DOCUMENT)
 
 
 async def upload_document(
     context: Context, upload: Upload, *, name: str | None, assistant_id: str | None
 ) -> DocumentRecord | DuplicateDocument | UploadRejected | InvalidInput | NotFound:
-    """Keep the file, record the document, and wake a worker. Needs BUSINESS. A refused file leaves nothing behind."""
+    """Keep the file, record the document, and wake a worker. A refused file leaves nothing behind."""
     person = await may_upload(context)
     tenant_id = TenantId(person.tenant_id)
     shown_name = (name if name is not None else upload.name).strip()
@@ -147,7 +148,7 @@ async def follow_progress(context: Context, document_id: str) -> AsyncGenerator[
     Raises `RequestError` at once for a malformed, unknown or unreadable document.
     """
     wanted = argument_id(NodeKind.DOCUMENT, document_id)
-    person = await context.person()
+    person = await context.authorise(Operation.DOCUMENT_PROGRESS)
     if not await knowledge.readable_documents(context.reads, person, [wanted]):
         raise RequestError.bad_input("There is no such document.")
     await context.reads.aclose()

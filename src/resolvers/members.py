@@ -13,14 +13,17 @@ from datastores.records import UserRecord
 from datastores.transactions import WriteTransaction
 from resolvers.arguments import input_id
 from resolvers.context import Context
+from resolvers.permissions import Operation
 from resolvers.results import Conflict, InvalidInput, NotFound
 
+_in_charge = Operation.UPDATE_MEMBER.allows
+_IN_CHARGE = [role for role in Role if _in_charge(role)]
 _LAST = Conflict("Nobody else could manage this organisation: give somebody the role BUSINESS first.")
 
 
 async def all_members(context: Context, page: PageRequest) -> Page[UserRecord]:
     """Everybody in the tenant, oldest first."""
-    await context.person(at_least=Role.BUSINESS)
+    await context.authorise(Operation.VIEWER_MEMBERS)
     return await members.members(context.reads, page)
 
 
@@ -28,7 +31,7 @@ async def update_member(
     context: Context, *, user_id: str, role: Role | None, suspended: bool | None
 ) -> UserRecord | NotFound | InvalidInput | Conflict:
     """Change somebody's role, or suspend or readmit them. It counts on all their sockets within two seconds."""
-    person = await context.person(at_least=Role.BUSINESS)
+    person = await context.authorise(Operation.UPDATE_MEMBER)
     wanted = input_id(NodeKind.USER, user_id, "userId")
     if isinstance(wanted, InvalidInput):
         return wanted
@@ -39,9 +42,9 @@ async def update_member(
         found = await _manageable(tx, person, wanted)
         if not isinstance(found, UserRecord):
             return found
-        weaker = role is not None and not role.covers(Role.BUSINESS)
-        in_charge = found.role.covers(Role.BUSINESS) and found.suspended_at is None
-        if (weaker or suspended) and in_charge and not await members.others_in_charge(tx, wanted):
+        weaker = role is not None and not _in_charge(role)
+        leaves = (weaker or suspended) and found.suspended_at is None
+        if leaves and _in_charge(found.role) and not await members.somebody_else(tx, wanted, _IN_CHARGE):
             return _LAST
         await members.change_member(tx, wanted, role=role, suspended=suspended)
         changed = await user_by_id(tx, tx.tenant_id, wanted)
@@ -53,7 +56,7 @@ async def update_member(
 
 async def remove_member(context: Context, user_id: str) -> NotFound | InvalidInput | Conflict | None:
     """Delete somebody with their conversations, sessions and API keys; None when it is done. Their documents stay."""
-    person = await context.person(at_least=Role.BUSINESS)
+    person = await context.authorise(Operation.REMOVE_MEMBER)
     wanted = input_id(NodeKind.USER, user_id, "userId")
     if isinstance(wanted, InvalidInput):
         return wanted
@@ -62,7 +65,7 @@ async def remove_member(context: Context, user_id: str) -> NotFound | InvalidInp
         found = await _manageable(tx, person, wanted)
         if not isinstance(found, UserRecord):
             return found
-        if found.role.covers(Role.BUSINESS) and not await members.others_in_charge(tx, wanted):
+        if _in_charge(found.role) and not await members.somebody_else(tx, wanted, _IN_CHARGE):
             return _LAST
         live = await sessions.standing_ids(tx, wanted)
         await members.remove_member(tx, wanted)

@@ -9,6 +9,7 @@ from core.security import hash_password, verify_password
 from datastores import members, sessions
 from datastores.models import RevocationReason
 from resolvers.context import Context
+from resolvers.permissions import Operation
 from resolvers.results import InvalidCredentials, InvalidInput
 
 PASSWORD_CHARS = (10, 128)
@@ -39,11 +40,9 @@ async def matches(stored: str | None, password: str) -> bool:
 
 async def change_password(context: Context, *, current: str, new: str) -> InvalidInput | InvalidCredentials | None:
     """Replace one's own password and end all other sessions; None when it is done."""
-    person = await context.person()
+    person = await context.authorise(Operation.CHANGE_PASSWORD)
     claims = context.claims
     assert claims is not None, "somebody is signed in"
-    if claims.user_id is None:
-        return InvalidCredentials("An API key cannot change a password.")
     stored = await members.password_hash_of(context.reads, person.id)
     await context.reads.aclose()
     if not await matches(stored, current):

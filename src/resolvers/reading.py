@@ -10,12 +10,12 @@ from answers.retrieval import retrieve
 from core.errors import ErrorCode, ProviderError, RequestError, RequestErrorCode
 from core.ids import InvalidIdError, NodeKind, parse_global
 from datastores import people
-from datastores.models import Role
 from datastores.pages import Page, PageRequest
 from datastores.records import AssistantRecord, PassageRecord, TenantRecord
 from loaders.visible import Visible
 from resolvers.arguments import argument_id, count
 from resolvers.context import Context
+from resolvers.permissions import Operation
 from resolvers.texts import is_blank, is_storable
 
 MAX_NODES = 100
@@ -24,13 +24,13 @@ MAX_PASSAGES = 50
 
 async def tenant(context: Context) -> TenantRecord:
     """The signed-in person's tenant."""
-    await context.person()
+    await context.authorise(Operation.VIEWER_TENANT)
     return await people.tenant_of(context.reads)
 
 
 async def assistants(context: Context, page: PageRequest) -> Page[AssistantRecord]:
     """The tenant's assistants, oldest first."""
-    await context.person()
+    await context.authorise(Operation.VIEWER_ASSISTANTS)
     return await people.assistants(context.reads, page)
 
 
@@ -40,7 +40,7 @@ async def node(context: Context, text: str) -> object | None:
         kind, value = parse_global(text)
     except InvalidIdError as error:
         raise RequestError.bad_input(str(error)) from None
-    person = await context.person()
+    person = await context.authorise(Operation.NODE)
     loaders = context.loaders
     by_kind: dict[NodeKind, Visible[Any]] = {
         NodeKind.USER: loaders.users,
@@ -61,7 +61,7 @@ async def nodes(context: Context, ids: Sequence[str]) -> list[object | None]:
     """The objects of up to 100 ids, in their order, null for each that is missing or may not be seen."""
     if len(ids) > MAX_NODES:
         raise RequestError.bad_input(f"`ids` has {len(ids)} ids; at most {MAX_NODES} are allowed.")
-    await context.person()
+    await context.authorise(Operation.NODES)
     return list(await asyncio.gather(*(node(context, text) for text in ids)))
 
 
@@ -70,7 +70,7 @@ async def passages(context: Context, query: str, first: int, assistant_id: str |
 
     Raises `RequestError`, also when the embedding model cannot be reached.
     """
-    person = await context.person()
+    person = await context.authorise(Operation.VIEWER_PASSAGES)
     count("first", first, MAX_PASSAGES)
     if is_blank(query):
         raise RequestError.bad_input("`query` is empty.")
@@ -96,7 +96,7 @@ async def passages(context: Context, query: str, first: int, assistant_id: str |
             query,
             top_k=first,
             assistant_id=wanted,
-            within_scopes=person.role is Role.USER,
+            within_scopes=not person.role.reads_all_documents,
         )
     except ProviderError as error:
         code = (

@@ -16,6 +16,7 @@ from datastores.records import SessionRecord, UserRecord
 from datastores.transactions import WriteTransaction
 from resolvers.arguments import input_id
 from resolvers.context import Context
+from resolvers.permissions import Operation
 from resolvers.results import InvalidCredentials, InvalidInput, NotFound
 
 DEVICE_CHARS = 200
@@ -93,7 +94,7 @@ async def sign_out(context: Context) -> None:
 
 async def sign_out_everywhere(context: Context) -> None:
     """End all of the person's sessions, this one included."""
-    person = await context.person()
+    person = await context.authorise(Operation.SIGN_OUT_EVERYWHERE)
     if context.cookie is not None:
         context.cookie.clear()
     await end_sessions(context, RevocationReason.SIGNED_OUT, TenantId(person.tenant_id), person.id)
@@ -101,7 +102,7 @@ async def sign_out_everywhere(context: Context) -> None:
 
 async def own_sessions(context: Context, page: PageRequest) -> Page[SessionRecord]:
     """The person's live sessions, newest first."""
-    person = await context.person()
+    person = await context.authorise(Operation.VIEWER_SESSIONS)
     return await sessions.sessions_of(context.reads, person.id, page)
 
 
@@ -110,7 +111,7 @@ async def revoke_session(context: Context, session_id: str) -> NotFound | Invali
     wanted = input_id(NodeKind.SESSION, session_id, "sessionId")
     if isinstance(wanted, InvalidInput):
         return wanted
-    person = await context.person()
+    person = await context.authorise(Operation.REVOKE_SESSION)
     tenant_id = TenantId(person.tenant_id)
     if not await end_sessions(context, RevocationReason.REVOKED, tenant_id, person.id, wanted):
         return NotFound.of("session")

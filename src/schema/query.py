@@ -9,6 +9,7 @@ import strawberry
 from core.ids import ListKind
 from resolvers import api_keys, conversations, documents, members, reading, sessions
 from resolvers.arguments import forward_page
+from resolvers.permissions import Operation
 from schema.connections import (
     ConnectionRecord,
     api_key_cursor,
@@ -34,7 +35,7 @@ After = Annotated[str | None, strawberry.argument(description="A cursor of this 
 class Viewer:
     @strawberry.field
     async def user(self, info: Info) -> User:
-        person: Any = await info.context.person()
+        person: Any = await info.context.authorise(Operation.VIEWER_USER)
         return person  # type: ignore[no-any-return]
 
     @strawberry.field

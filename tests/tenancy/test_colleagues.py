@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from as_owner import contents, owner
 from two_tenants import Tenant, World, missing, present
 
+from owner import set_role
 from product import PROGRESS, UPLOAD, OperationFailed, Person, Product
 
 NODE = "query($id: ID!) { node(id: $id) { __typename id } }"
@@ -85,19 +87,49 @@ async def test_nobody_uploads_without_signing_in(tenant: Tenant) -> None:
     assert "uploadDocument" in UPLOAD
 
 
-async def test_a_user_reads_only_documents_within_the_scope_of_an_assistant(tenant: Tenant) -> None:
+@pytest.mark.parametrize("role", ["USER", "OPERATOR"])
+async def test_below_business_documents_are_read_only_within_the_scope_of_an_assistant(
+    tenant: Tenant, role: str
+) -> None:
+    """Every path to a document or a chunk: the list, an id, ids, citations, a followed answer, progress."""
+    await set_role(tenant.user, role)
+    document, chunk = tenant.ids["Document"], tenant.ids["Chunk"]
+    inside = f"{tenant.subject} 2.txt"
+    lists = "{ viewer { documents { nodes { name } } } }"
+    parts = "... on Document { page(number: 1) { text } contentUrl } ... on Chunk { text document { name } }"
+    nodes = f"query($ids: [ID!]!) {{ nodes(ids: $ids) {{ id {parts} }} }}"
+    cited = """query($id: ID!) { node(id: $id) { ... on Conversation { messages { nodes {
+      answer { id citations { quote chunk { id } document { id contentUrl } } } } } } } }"""
+
+    conversation = await tenant.user.conversation()
+    await tenant.user.ask(f"When was {tenant.subject} founded?", conversation)
+
+    async def citations() -> tuple[str, list[dict[str, Any]]]:
+        found = (await tenant.user.query(cited, id=conversation))["node"]["messages"]["nodes"]
+        return found[0]["answer"]["id"], found[0]["answer"]["citations"]
+
+    # All of it is seen while an assistant's scope is everything ...
+    answer, seen = await citations()
+    assert [one["document"]["id"] for one in seen] == [document]
+    assert all(one["chunk"] and one["document"]["contentUrl"] for one in seen)
+    read = json.dumps(await tenant.user.query(nodes, ids=[document, chunk]))
+    assert tenant.document_text.decode() in read
+    assert "/files/" in read
     async with owner(tenant.user.product.settings) as connection:
         await connection.execute("UPDATE assistants SET document_scope = 'ASSIGNED'")
-    name = f"{tenant.subject} 2.txt"
-    lists = "{ viewer { documents { nodes { name } } } }"
-    assert (await tenant.user.query(lists))["viewer"]["documents"]["nodes"] == [{"name": name}]
-    assert len((await tenant.business.query(lists))["viewer"]["documents"]["nodes"]) == 2
-    for kind in ("Document", "Chunk"):
-        outside = tenant.ids[kind]
+    # ... and nothing of it when none's is any more, but the quotation that the answer keeps.
+    assert (await tenant.user.query(lists))["viewer"]["documents"]["nodes"] == [{"name": inside}]
+    assert await tenant.user.query(nodes, ids=[document, chunk]) == {"nodes": [None, None]}
+    for outside in (document, chunk):
         assert (await tenant.user.query(NODE, id=outside))["node"] is None
-        assert (await tenant.business.query(NODE, id=outside))["node"]["id"] == outside
+    assert (await citations())[1] == [{**one, "chunk": None, "document": None} for one in seen]
+    events = [event async for event in tenant.user.follow(answer)]
+    assert [event["citation"]["chunk"] for event in events if "citation" in event] == [None]
     with pytest.raises(OperationFailed, match="no such document"):
-        [event async for event in tenant.user.subscribe(PROGRESS, "documentProgress", id=tenant.ids["Document"])]
+        [event async for event in tenant.user.subscribe(PROGRESS, "documentProgress", id=document)]
+    # BUSINESS goes on reading all of it.
+    assert len((await tenant.business.query(lists))["viewer"]["documents"]["nodes"]) == 2
+    assert None not in (await tenant.business.query(nodes, ids=[document, chunk]))["nodes"]
 
 
 @pytest.mark.parametrize("question", ["When was the town founded?", "Where does it rain?"])

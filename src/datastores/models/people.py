@@ -25,6 +25,16 @@ class Role(enum.Enum):
         """Whether it may do all that the other may."""
         return _ROLES.index(self) >= _ROLES.index(other)
 
+    @property
+    def reads_all_documents(self) -> bool:
+        """Whether it reads all documents of its tenant, not only those in the scope of an assistant."""
+        return self.covers(Role.BUSINESS)
+
+    @property
+    def sees_colleagues(self) -> bool:
+        """Whether it sees who else is in the tenant."""
+        return self.covers(Role.OPERATOR)
+
 
 _ROLES = tuple(Role)
 

@@ -1,0 +1,128 @@
+"""Who may call what: the one table of roles and operations, by which every entry point authorises.
+
+An operation is a field of Query, Mutation, Subscription or Viewer. What of an object a person sees, once it may call
+the operation, is in `resolvers.visibility`. `docs/permissions.md` is written from both.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from core.ids import NodeKind
+from datastores.models import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One row of the table."""
+
+    field: str
+    """`Mutation.updateMember`: the type and the field in the schema."""
+    weakest: Role | None
+    """The weakest role that may, and with it every stronger one; None: anybody, even nobody signed in."""
+    scope: str
+    """On what, in one sentence."""
+    acts_on: NodeKind | None = None
+    """Of a mutation: what it makes, changes or ends."""
+    api_key: bool = True
+    """Whether an API key of such a role may, too."""
+
+    def allows(self, role: Role | None, *, api_key: bool = False) -> bool:
+        """Whether somebody of that role may; None for nobody signed in."""
+        if self.weakest is None:
+            return True
+        return role is not None and role.covers(self.weakest) and (self.api_key or not api_key)
+
+
+ANYBODY = None
+SIGNED_IN = Role.USER
+"""The weakest role: whoever is signed in has it."""
+MANAGES = Role.BUSINESS
+
+
+class Operation(enum.Enum):
+    """The rows. An operation that is not here cannot be authorised, and the tests find it in the schema."""
+
+    VIEWER = Permission("Query.viewer", ANYBODY, "The signed-in person; null to nobody.")
+    NODE = Permission("Query.node", SIGNED_IN, "What the person may see; null for the rest.")
+    NODES = Permission("Query.nodes", SIGNED_IN, "What the person may see; null for the rest.")
+
+    VIEWER_USER = Permission("Viewer.user", SIGNED_IN, "Oneself.")
+    VIEWER_TENANT = Permission("Viewer.tenant", SIGNED_IN, "One's own organisation.")
+    VIEWER_ASSISTANTS = Permission("Viewer.assistants", SIGNED_IN, "All assistants of the organisation.")
+    VIEWER_CONVERSATIONS = Permission("Viewer.conversations", SIGNED_IN, "One's own conversations.")
+    VIEWER_DOCUMENTS = Permission(
+        "Viewer.documents", SIGNED_IN, "All of the organisation's from BUSINESS on; else those in an assistant's scope."
+    )
+    VIEWER_MEMBERS = Permission("Viewer.members", MANAGES, "Everybody in the organisation.")
+    VIEWER_SESSIONS = Permission("Viewer.sessions", SIGNED_IN, "One's own sessions.")
+    VIEWER_API_KEYS = Permission("Viewer.apiKeys", MANAGES, "All API keys of the organisation, never their secrets.")
+    VIEWER_PASSAGES = Permission(
+        "Viewer.passages",
+        SIGNED_IN,
+        "All of the organisation's documents from BUSINESS on; else those in an assistant's scope.",
+    )
+
+    ANSWER = Permission("Subscription.answer", SIGNED_IN, "Answers in one's own conversations.")
+    DOCUMENT_PROGRESS = Permission(
+        "Subscription.documentProgress",
+        SIGNED_IN,
+        "All of the organisation's documents from BUSINESS on; else those in an assistant's scope.",
+    )
+
+    SIGN_UP = Permission(
+        "Mutation.signUp", ANYBODY, "Founds an organisation; its first person gets the role BUSINESS.", NodeKind.TENANT
+    )
+    SIGN_IN = Permission("Mutation.signIn", ANYBODY, "The account whose password is given.", NodeKind.SESSION)
+    REFRESH_SESSION = Permission(
+        "Mutation.refreshSession", ANYBODY, "The session whose refresh token is given.", NodeKind.SESSION
+    )
+    SIGN_OUT = Permission(
+        "Mutation.signOut", ANYBODY, "The session that asks; nothing for nobody and for an API key.", NodeKind.SESSION
+    )
+    SIGN_OUT_EVERYWHERE = Permission(
+        "Mutation.signOutEverywhere", SIGNED_IN, "All of one's own sessions.", NodeKind.SESSION, api_key=False
+    )
+    CHANGE_PASSWORD = Permission(
+        "Mutation.changePassword", SIGNED_IN, "One's own password.", NodeKind.USER, api_key=False
+    )
+    REVOKE_SESSION = Permission(
+        "Mutation.revokeSession", SIGNED_IN, "One's own sessions.", NodeKind.SESSION, api_key=False
+    )
+    UPDATE_MEMBER = Permission(
+        "Mutation.updateMember",
+        MANAGES,
+        "Members whose role, before and after, is not stronger than one's own.",
+        NodeKind.USER,
+    )
+    REMOVE_MEMBER = Permission(
+        "Mutation.removeMember", MANAGES, "Members whose role is not stronger than one's own.", NodeKind.USER
+    )
+    CREATE_API_KEY = Permission(
+        "Mutation.createApiKey",
+        MANAGES,
+        "A key for oneself, of a role that is not stronger than one's own.",
+        NodeKind.API_KEY,
+        api_key=False,
+    )
+    REVOKE_API_KEY = Permission(
+        "Mutation.revokeApiKey", MANAGES, "All API keys of the organisation.", NodeKind.API_KEY, api_key=False
+    )
+    UPLOAD_DOCUMENT = Permission(
+        "Mutation.uploadDocument",
+        MANAGES,
+        "A new document of the organisation; asked before the file is received.",
+        NodeKind.DOCUMENT,
+    )
+    START_CONVERSATION = Permission(
+        "Mutation.startConversation",
+        SIGNED_IN,
+        "A new conversation of one's own, with any assistant of the organisation.",
+        NodeKind.CONVERSATION,
+    )
+    SEND_MESSAGE = Permission("Mutation.sendMessage", SIGNED_IN, "One's own conversations.", NodeKind.MESSAGE)
+
+    def allows(self, role: Role | None, *, api_key: bool = False) -> bool:
+        """Whether somebody of that role may; None for nobody signed in."""
+        return self.value.allows(role, api_key=api_key)

@@ -1,0 +1,141 @@
+"""Who sees what of an object: every field of every type that an operation can lead to, in exactly one row.
+
+The rows name fields one by one, so that a new field is in none until somebody says who sees it. The checks themselves
+are part of the SQL (`loaders.visible`, `datastores.knowledge`) where the row's sentence is about single objects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """One row: fields that these types have in common, and who sees them through what."""
+
+    types: tuple[str, ...]
+    fields: tuple[str, ...]
+    seen_by: str
+
+
+def _row(types: str, fields: str, seen_by: str) -> Visibility:
+    """A row from names with spaces between them."""
+    return Visibility(tuple(types.split()), tuple(fields.split()), seen_by)
+
+
+_SCOPE = (
+    "From BUSINESS on, whoever is in the organisation. USER and OPERATOR: only documents in the scope of an assistant "
+    "of the organisation."
+)
+
+VISIBILITY = (
+    # People and organisations.
+    _row("Tenant", "id name createdAt", "Whoever is in the organisation."),
+    _row(
+        "User",
+        "id name email role suspendedAt createdAt",
+        "A USER sees itself; from OPERATOR on, whoever is in the organisation.",
+    ),
+    _row(
+        "Assistant",
+        "id name instructions provider model temperature createdAt",
+        "Whoever is in the organisation.",
+    ),
+    _row(
+        "DeviceSession", "id device address createdAt lastSeenAt expiresAt current", "The person whose session it is."
+    ),
+    _row("ApiKey", "id name role hint createdAt lastUsedAt", "Whoever may read `Viewer.apiKeys`."),
+    _row(
+        "Session",
+        "accessToken expiresAt refreshToken user",
+        "The client that has just signed up or in, or refreshed its session.",
+    ),
+    # Knowledge.
+    _row(
+        "Document",
+        "id name contentType byteSize status progress failure pageCount chunkCount page createdAt",
+        _SCOPE,
+    ),
+    _row(
+        "Document",
+        "contentUrl",
+        "Whoever sees the document. The link itself is good for whoever has it, until it expires.",
+    ),
+    _row("Document", "uploadedBy", "Whoever sees the document; null where the reader may not see that person."),
+    _row("DocumentPage", "number text", "Whoever sees the document."),
+    _row(
+        "DocumentProgress",
+        "document status pagesDone pagesTotal chunksDone chunksTotal etaSeconds failure",
+        "Whoever sees the document.",
+    ),
+    _row("Chunk", "id document ordinal page text start end", _SCOPE),
+    _row("Passage", "chunk document page distance score", _SCOPE),
+    # Conversations: nobody reads a colleague's, whatever the role.
+    _row(
+        "Conversation",
+        "id title owner assistant channel handoffState createdAt lastMessageAt messages",
+        "The person whose conversation it is.",
+    ),
+    _row(
+        "Message",
+        "id conversation role text author createdAt answer answers",
+        "The person whose conversation it is.",
+    ),
+    _row(
+        "Answer",
+        "id status question message citations usage failure model attempt selected createdAt finishedAt",
+        "The person whose conversation it is.",
+    ),
+    _row("Usage", "inputTokens outputTokens cost firstTokenMs totalMs cached", "Whoever sees the answer."),
+    _row(
+        "Citation",
+        "marker documentName page quote distance",
+        "Whoever sees the answer: stored with it, they outlive the document and its scope.",
+    ),
+    _row("Citation", "chunk document", "Whoever sees the answer; null where the reader does not see the document."),
+    _row("Failure", "code message retryable", "Whoever sees the document or the answer that failed."),
+    # The events of an answer.
+    _row("StreamEvent", "sequence cursor", "Whoever may follow the answer."),
+    _row("AnswerStarted", "sequence cursor answerId attempt", "Whoever may follow the answer."),
+    _row("AnswerStep", "sequence cursor step detail", "Whoever may follow the answer."),
+    _row("AnswerDelta", "sequence cursor firstSequence text", "Whoever may follow the answer."),
+    _row("AnswerCitation", "sequence cursor citation", "Whoever may follow the answer."),
+    _row("AnswerRestarted", "sequence cursor attempt reason", "Whoever may follow the answer."),
+    _row("AnswerCompleted AnswerStopped", "sequence cursor answer", "Whoever may follow the answer."),
+    _row("AnswerFailed", "sequence cursor failure answer", "Whoever may follow the answer."),
+    # Lists.
+    _row(
+        "ApiKeyConnection AssistantConnection ConversationConnection DeviceSessionConnection DocumentConnection "
+        "MemberConnection MessageConnection",
+        "edges nodes pageInfo",
+        "Whoever may read the list.",
+    ),
+    _row(
+        "ApiKeyEdge AssistantEdge ConversationEdge DeviceSessionEdge DocumentEdge MemberEdge MessageEdge",
+        "cursor node",
+        "Whoever may read the list.",
+    ),
+    _row("PageInfo", "hasNextPage hasPreviousPage startCursor endCursor", "Whoever may read the list."),
+    _row("Node", "id", "Whoever sees the object."),
+    # What mutations answer.
+    _row("SignUpPayload SignInPayload RefreshSessionPayload", "session", "Whoever has called the mutation."),
+    _row("SignOutPayload SignOutEverywherePayload", "signedOut", "Whoever has called the mutation."),
+    _row("ChangePasswordPayload UpdateMemberPayload", "user", "Whoever has called the mutation."),
+    _row("RevokeSessionPayload", "sessionId", "Whoever has called the mutation."),
+    _row("RemoveMemberPayload", "userId", "Whoever has called the mutation."),
+    _row("CreateApiKeyPayload", "secret apiKey", "Whoever has called the mutation; the secret this once."),
+    _row("RevokeApiKeyPayload", "apiKey", "Whoever has called the mutation."),
+    _row("UploadDocumentPayload", "document", "Whoever has called the mutation."),
+    _row("StartConversationPayload", "conversation", "Whoever has called the mutation."),
+    _row("SendMessagePayload", "message answer", "Whoever has called the mutation."),
+    # Why mutations refuse.
+    _row(
+        "UserError NotFound Conflict IdempotencyConflict InsufficientCredits InvalidCredentials UploadRejected",
+        "code message",
+        "Whoever has called the mutation.",
+    ),
+    _row("InvalidInput", "code message field", "Whoever has called the mutation."),
+    _row("RateLimited", "code message retryAfterMs", "Whoever has called the mutation."),
+    _row("DuplicateDocument", "code message document", "Whoever has called the mutation."),
+)
+"""Every field of the schema but those of the roots, which are `resolvers.permissions.Operation`'s."""
