@@ -19,7 +19,7 @@ from datastores.records import DocumentRecord, UserRecord
 from ingest.sniff import ContentType, sniff
 from resolvers.arguments import argument_id, input_id
 from resolvers.context import Context, Services
-from resolvers.results import DuplicateDocument, InvalidInput, NotFound, UploadRejected
+from resolvers.results import DuplicateDocument, InvalidInput, NotFound, RateLimited, UploadRejected
 from resolvers.texts import is_name
 
 NAME_CHARS = 255
@@ -53,15 +53,25 @@ async def documents(
 
 
 async def may_upload(context: Context) -> UserRecord:
-    """The person, who may upload. Raises `RequestError`; asked before a file is received, too."""
+    """The person, who may upload. Raises `RequestError`."""
     return await context.person(at_least=Role.BUSINESS)
+
+
+async def admit_upload(context: Context) -> bool:
+    """Whether a request's file is to be received at all: who may not upload raises `RequestError`, who does so too
+    often is told by `upload_document`."""
+    await may_upload(context)
+    context.refused_upload = await context.take(context.by_person(context.limits.uploads))
+    return context.refused_upload is None
 
 
 async def upload_document(
     context: Context, upload: Upload, *, name: str | None, assistant_id: str | None
-) -> DocumentRecord | DuplicateDocument | UploadRejected | InvalidInput | NotFound:
+) -> DocumentRecord | DuplicateDocument | UploadRejected | InvalidInput | NotFound | RateLimited:
     """Keep the file, record the document, and wake a worker. Needs BUSINESS. A refused file leaves nothing behind."""
     person = await may_upload(context)
+    if context.refused_upload is not None:
+        return context.refused_upload
     tenant_id = TenantId(person.tenant_id)
     shown_name = (name if name is not None else upload.name).strip()
     if not is_name(shown_name, NAME_CHARS):
