@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 pytest_plugins = ["embedded_servers"]
 
 
+_RATES = ("anonymous", "sign_in", "sign_up", "uploads")
+PLENTY = {
+    **{f"rate_limit_{name}_per_minute": 1_000_000 for name in (*_RATES, "requests")},
+    **{f"rate_limit_{name}_burst": 1_000_000 for name in _RATES},
+    "rate_limit_burst": 1_000_000,
+    "rate_limit_concurrent_answers": 1_000,
+}
+"""Limits that no test runs into unless it asks for them."""
+
+
 def _worker() -> str:
     return os.environ.get("PYTEST_XDIST_WORKER", "main")
 
@@ -95,6 +105,7 @@ def _own_settings(
         data_dir=data_dir,
         local_token_interval_ms=0,
         port=0,
+        **PLENTY,  # type: ignore[arg-type]
     )
     asyncio.run(_drop(servers, name))
 

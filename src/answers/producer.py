@@ -23,6 +23,7 @@ from core.settings import Settings
 from datastores import answer_attempts, answers, conversations
 from datastores.answer_events import AnswerStepKind, Body, Completed, Failed, Step
 from datastores.answer_log import AnswerLog, SupersededError
+from datastores.answer_slots import AnswerSlots
 from datastores.answer_turns import ClaimedAnswer
 from datastores.models import AnswerStatus, MessageRole
 from datastores.postgres import Postgres
@@ -44,6 +45,7 @@ class Services:
     settings: Settings
     postgres: Postgres
     answer_log: AnswerLog
+    slots: AnswerSlots
     providers: Providers
 
 

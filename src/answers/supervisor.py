@@ -70,11 +70,11 @@ class AnswerSupervisor:
 
     async def _run(self, tenant_id: TenantId, answer_id: UUID, seen_epoch: int) -> None:
         try:
-            async with self._services.postgres.write(tenant_id) as tx:
-                claimed = await answer_turns.claim(tx, answer_id, seen_epoch)
+            if not await self._has_slot(tenant_id, answer_id, seen_epoch):
+                return
+            claimed = await self._run_in_slot(tenant_id, answer_id, seen_epoch)
             if claimed is None:
                 return
-            await self._run_leased(tenant_id, answer_id, claimed)
             async with self._services.postgres.read(tenant_id) as read:
                 following = await answer_turns.next_pending(read, claimed.conversation_id)
         except SupersededError:
@@ -89,6 +89,33 @@ class AnswerSupervisor:
                 # A task inherits what its log lines carry: that one is another request's.
                 structlog.contextvars.clear_contextvars()
                 self.produce(tenant_id, following)
+
+    async def _has_slot(self, tenant_id: TenantId, answer_id: UUID, seen_epoch: int) -> bool:
+        """Whether the tenant has a slot for it; if not, the next sweep asks again. No slot is taken out of turn."""
+        if self._services.slots.holds(answer_id):
+            return True  # whoever stored the question took it
+        async with self._services.postgres.read(tenant_id) as read:
+            if not await answer_turns.is_turn(read, answer_id, seen_epoch):
+                return False
+        return await self._services.slots.acquire_or_wait(tenant_id, answer_id)
+
+    async def _run_in_slot(
+        self, tenant_id: TenantId, answer_id: UUID, seen_epoch: int
+    ) -> answer_turns.ClaimedAnswer | None:
+        superseded = False
+        try:
+            async with self._services.postgres.write(tenant_id) as tx:
+                claimed = await answer_turns.claim(tx, answer_id, seen_epoch)
+            if claimed is not None:
+                await self._run_leased(tenant_id, answer_id, claimed)
+            return claimed
+        except SupersededError:
+            superseded = True
+            raise
+        finally:
+            # The slot is the answer's: whoever has taken the answer over holds it now.
+            if not superseded:
+                await self._services.slots.release(tenant_id, answer_id)
 
     async def _run_leased(self, tenant_id: TenantId, answer_id: UUID, claimed: answer_turns.ClaimedAnswer) -> None:
         lease = asyncio.create_task(self._hold_lease(tenant_id, answer_id, claimed.epoch))
@@ -114,6 +141,7 @@ class AnswerSupervisor:
 
     async def _hold_lease(self, tenant_id: TenantId, answer_id: UUID, epoch: int) -> None:
         while True:
+            await self._services.slots.renew(tenant_id, answer_id)
             try:
                 await self._services.answer_log.hold_lease(tenant_id, answer_id, epoch)
             except REDIS_ERRORS as error:

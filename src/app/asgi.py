@@ -80,6 +80,8 @@ def _cors(settings: Settings) -> list[Middleware]:
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type", HEADER, *PREFLIGHT_HEADERS],
+            # A page reads only what it is shown.
+            expose_headers=["retry-after"],
             allow_credentials=True,
             max_age=600,
         )

@@ -18,14 +18,15 @@ from strawberry.types.unset import UNSET, UnsetType
 
 from app.cookies import cookie_of
 from app.sockets import JsonTextAdapter, WebSocketHandler
-from app.uploads import RequestAdapter, close_files
+from app.uploads import RequestAdapter, close_files, discard
 from core.errors import RequestError, RequestErrorCode
 from core.ids import new_id
+from datastores.rates import whole_seconds
 from resolvers.context import Client, Context, Services
 from schema.root import make_schema
 
 _BAD = RequestErrorCode.BAD_USER_INPUT
-_STATUS = {RequestErrorCode.UNAUTHENTICATED: 401, RequestErrorCode.FORBIDDEN: 403}
+_STATUS = {RequestErrorCode.UNAUTHENTICATED: 401, RequestErrorCode.FORBIDDEN: 403, RequestErrorCode.RATE_LIMITED: 429}
 _CODES = {413: RequestErrorCode.LIMIT_EXCEEDED}
 
 
@@ -56,14 +57,18 @@ class ColloquyGraphQL(GraphQL[Context, None]):
         try:
             response = await self.run(request)
         except HTTPException as error:
-            response = _refusal(error.status_code, _CODES.get(error.status_code, _BAD), error.reason)
+            wrong = RequestError(_CODES.get(error.status_code, _BAD), error.reason)
+            response = _refusal(error.status_code, wrong)
         except RequestError as error:
-            response = _refusal(_STATUS[error.code], error.code, error.message)
+            await discard(request)
+            response = _refusal(_STATUS[error.code], error)
         finally:
             await close_files(request)
             context: Context | None = getattr(request.state, "context", None)
             if context is not None:
                 await context.aclose()
+        if context is not None and context.retry_after_ms is not None:
+            response.headers["retry-after"] = str(whole_seconds(context.retry_after_ms))
         await response(scope, receive, send)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
@@ -75,6 +80,9 @@ class ColloquyGraphQL(GraphQL[Context, None]):
         if request.headers.get("x-colloquy-cost") == "1":
             context.report_cost()
         request.state.context = context
+        if isinstance(request, Request):
+            # Before the body is read. A socket's operations are counted one by one.
+            await context.take_request()
         return context
 
     async def on_ws_connect(self, context: Context) -> UnsetType | dict[str, object] | None:
@@ -118,6 +126,6 @@ class ColloquyGraphQL(GraphQL[Context, None]):
         return f"{scheme}://{request.url.netloc}"
 
 
-def _refusal(status: int, code: RequestErrorCode, reason: str) -> Response:
-    body = {"errors": [{"message": reason, "extensions": {"code": code.value, "requestId": new_id().hex}}]}
+def _refusal(status: int, error: RequestError) -> Response:
+    body = {"errors": [{"message": error.message, "extensions": error.extensions(new_id().hex)}]}
     return Response(orjson.dumps(body), status, media_type="application/json")

@@ -12,16 +12,20 @@ from core.opaque_tokens import OpaqueTokens
 from core.security import TokenSigner
 from core.settings import Settings
 from datastores.answer_log import AnswerLog
+from datastores.answer_slots import AnswerSlots
 from datastores.files import FileStorage
 from datastores.live import LiveChannels
 from datastores.postgres import Postgres
+from datastores.rate_limits import RateLimiter
+from datastores.rates import RateLimits, Subjects
+from datastores.redis_circuit import RedisCircuit
 from datastores.redis_client import make_cache, make_redis
 from datastores.session_cache import SessionCache
 from jobs.queue import JobQueue
 from jobs.services import JobServices
 from providers.mail.registry import mail_transport
 from providers.registry import Providers
-from resolvers.context import Services
+from resolvers.context import Rates, Services
 from resolvers.standing import Standings
 
 
@@ -60,7 +64,9 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
         live = LiveChannels(jobs.redis)
         await live.start()
         stack.push_async_callback(live.aclose)
-        supervisor = AnswerSupervisor(ProducerServices(settings, jobs.postgres, answer_log, jobs.providers))
+        circuit = RedisCircuit()
+        slots = AnswerSlots(jobs.redis, circuit, per_tenant=settings.rate_limit_concurrent_answers)
+        supervisor = AnswerSupervisor(ProducerServices(settings, jobs.postgres, answer_log, slots, jobs.providers))
         if sweeping:
             await supervisor.start()
         stack.push_async_callback(supervisor.aclose)
@@ -80,6 +86,8 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
             providers=jobs.providers,
             queue=jobs.queue,
             supervisor=supervisor,
+            rates=Rates(RateLimiter(jobs.redis, circuit), RateLimits.of(settings), Subjects(_secret(settings))),
+            slots=slots,
         )
 
 

@@ -27,6 +27,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
 )
 
 from core.errors import RequestError
+from core.ids import new_id
 from core.tasks import end_tasks
 from datastores.records import UserRecord
 from resolvers.context import Context
@@ -48,7 +49,16 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         """Ids of operations that have been accepted, and have not begun to run."""
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
-        """Accept an operation; Strawberry drops the payload's `extensions`."""
+        """Accept an operation; Strawberry drops the payload's `extensions`.
+
+        One that comes too often fails alone, before its document is parsed.
+        """
+        if self.connection_acknowledged and message["id"] not in self.operations:
+            try:
+                await self.context.take_request()
+            except RequestError as error:
+                await self._refuse(message["id"], error)
+                return
         await super().handle_subscribe(message)
         asked = message["payload"].get("extensions")
         if isinstance(asked, dict) and asked.get("cost") is True and message["id"] in self.operations:
@@ -162,8 +172,13 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         # A reason of a close frame has at most 123 bytes (RFC 6455, 5.5).
         await self.websocket.close(code=FORBIDDEN, reason=error.message[:120])
 
+    async def _refuse(self, id: str, error: RequestError) -> None:
+        """Answer an operation that is not begun."""
+        refusal = GraphQLError(error.message, extensions=error.extensions(new_id().hex))
+        await self.send_message({"id": id, "type": "error", "payload": [refusal.formatted]})
+
     async def _end(self, operation: Operation[Context, None], error: RequestError) -> None:
-        extensions = {"code": error.code.value, "requestId": self.context.request_id}
+        extensions = error.extensions(self.context.request_id)
         if operation.task is not None:
             await end_tasks([operation.task])
         # Not as the operation itself would: it may have ended just now, and then nothing more is said.

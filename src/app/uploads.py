@@ -12,8 +12,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from core.errors import RequestError
-from resolvers.documents import may_upload
+from resolvers.documents import admit_upload
 
 PREFLIGHT_HEADERS = ("x-colloquy-preflight", "apollo-require-preflight")
 _DISCARD_FACTOR = 4
@@ -46,6 +45,37 @@ class LimitedParser(MultiPartParser):
             super().on_part_data(data, start, end)
 
 
+class _FieldsParser(MultiPartParser):
+    """Reads a form up to its first file, which is left with the client: an empty one stands in for it."""
+
+    def __init__(self, request: Request, max_file_bytes: int) -> None:
+        super().__init__(request.headers, self._up_to_a_file(request, max_file_bytes), max_files=1, max_fields=10)
+        self._found = False
+
+    def on_headers_finished(self) -> None:
+        """Called when a part's own headers have been read."""
+        super().on_headers_finished()
+        if self._current_part.file is not None:
+            self._found = True
+            self.items.append((self._current_part.field_name, self._current_part.file))
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        """Called for each piece of a part."""
+        if not self._found:
+            super().on_part_data(data, start, end)
+
+    def on_part_end(self) -> None:
+        """Called after a part's last piece."""
+        if not self._found:
+            super().on_part_end()
+
+    async def _up_to_a_file(self, request: Request, max_file_bytes: int) -> AsyncGenerator[bytes, None]:
+        async for piece in _form_pieces(request, max_file_bytes):
+            yield piece
+            if self._found:
+                return
+
+
 class RequestAdapter(StarletteRequestAdapter):
     """Reads JSON under a limit of its own; a form under the upload limit, its files are closed with `close_files`."""
 
@@ -68,17 +98,16 @@ class RequestAdapter(StarletteRequestAdapter):
         if not any(name in request.headers for name in PREFLIGHT_HEADERS):
             # A page elsewhere can post a form without asking; it cannot add a header without asking.
             raise HTTPException(400, f"A multipart request needs the header `{PREFLIGHT_HEADERS[0]}`.")
+        admitted = await admit_upload(request.state.context)
+        parser = LimitedParser if admitted else _FieldsParser
         try:
-            await may_upload(request.state.context)
-        except RequestError:
-            await _discard(request)
-            raise
-        try:
-            form = await LimitedParser(request, request.app.state.settings.upload_max_bytes).parse()
+            form = await parser(request, request.app.state.settings.upload_max_bytes).parse()
         except MultiPartException as error:
             raise HTTPException(400, f"The multipart body is not valid: {error.message}") from None
         except ClientDisconnect:
             raise HTTPException(400, "The upload was broken off.") from None
+        if not admitted:
+            await discard(request)
         request.state.form = form
         return FormData(files=form, form=form)
 
@@ -109,9 +138,10 @@ async def _bounded(request: Request, limit: int, refusal: str) -> AsyncGenerator
         yield piece
 
 
-async def _discard(request: Request) -> None:
+async def discard(request: Request) -> None:
     """Read on for a while: a client that is still sending would lose the answer with the connection."""
-    with suppress(TimeoutError, HTTPException, ClientDisconnect):
+    # RuntimeError: it has been read to its end already.
+    with suppress(TimeoutError, HTTPException, ClientDisconnect, RuntimeError):
         async with asyncio.timeout(_DISCARD_SECONDS):
             async for _ in _bounded(request, _OVERHEAD_BYTES, ""):
                 pass

@@ -78,10 +78,16 @@ class RequestErrorCode(enum.Enum):
 class RequestError(Exception):
     """A request that a correct client would not have made, or may not make. The message is shown to the client."""
 
-    def __init__(self, code: RequestErrorCode, message: str) -> None:
+    def __init__(self, code: RequestErrorCode, message: str, *, retry_after_ms: int | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.retry_after_ms = retry_after_ms
+
+    def extensions(self, request_id: str) -> dict[str, object]:
+        """What a client's program reads of it."""
+        found: dict[str, object] = {"code": self.code.value, "requestId": request_id}
+        return found if self.retry_after_ms is None else found | {"retryAfterMs": self.retry_after_ms}
 
     @classmethod
     def unauthenticated(cls, message: str = "Sign in first.") -> RequestError:
@@ -92,6 +98,11 @@ class RequestError(Exception):
     def forbidden(cls, message: str) -> RequestError:
         """The person's role does not allow it."""
         return cls(RequestErrorCode.FORBIDDEN, message)
+
+    @classmethod
+    def rate_limited(cls, message: str, retry_after_ms: int) -> RequestError:
+        """Too many requests; the same would be admitted after so many milliseconds."""
+        return cls(RequestErrorCode.RATE_LIMITED, message, retry_after_ms=retry_after_ms)
 
     @classmethod
     def bad_input(cls, message: str) -> RequestError:

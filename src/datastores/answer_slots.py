@@ -24,14 +24,28 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 """
 
-# KEYS: the tenant's holders by the end of their lease, in milliseconds since 1970. ARGV: holder, lease, most at once.
-# Answers: 1 has a slot, 0 there is none free. A lease that is longer than any can be is of a clock that was set back.
+# KEYS: the tenant's holders, and those who wait, by the end of their leases, in milliseconds since 1970.
+# ARGV: holder, lease, most at once, 1 for one that waits if it must. Answers: 1 has a slot, 0 there is none free.
+# A lease that is longer than any can be is of a clock that was set back.
 _ACQUIRE = (
     _NOW
     + """
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now + ARGV[2]), '+inf')
-if not redis.call('ZSCORE', KEYS[1], ARGV[1]) and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
+for _, key in ipairs(KEYS) do
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+  redis.call('ZREMRANGEBYSCORE', key, '(' .. string.format('%.0f', now + ARGV[2]), '+inf')
+end
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+  local waits = ARGV[4] == '1'
+  local ahead = waits and 0 or redis.call('ZCARD', KEYS[2])
+  if redis.call('ZCARD', KEYS[1]) + ahead >= tonumber(ARGV[3]) then
+    if waits then
+      redis.call('ZADD', KEYS[2], now + ARGV[2], ARGV[1])
+      redis.call('PEXPIRE', KEYS[2], ARGV[2])
+    end
+    return 0
+  end
+end
+redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1
@@ -62,17 +76,29 @@ class AnswerSlots:
         self._own = _OwnHolders()
 
     async def acquire(self, tenant_id: TenantId, holder: UUID) -> Refusal | None:
-        """Take a slot for `SLOT_LEASE_MS`; for a holder that has one, renew it."""
-        key = redis_keys.answer_slots(tenant_id)
-        arguments: list[str | int] = [holder.hex, SLOT_LEASE_MS, self._per_tenant]
+        """Take a slot for `SLOT_LEASE_MS`; for a holder that has one, renew it. Whoever waits comes first."""
+        free = await self._take(tenant_id, holder, waits=False)
+        return None if free else Refusal(SLOTS, SLOT_RETRY_MS)
+
+    async def acquire_or_wait(self, tenant_id: TenantId, holder: UUID) -> bool:
+        """Whether it has a slot now. If not, the next free one is not given to a newcomer for `SLOT_LEASE_MS`: ask
+        again every two seconds."""
+        return await self._take(tenant_id, holder, waits=True)
+
+    def holds(self, holder: UUID) -> bool:
+        """Whether this process has taken a slot for the holder whose lease still runs."""
+        return self._own.has(holder)
+
+    async def _take(self, tenant_id: TenantId, holder: UUID, *, waits: bool) -> bool:
+        keys = [redis_keys.answer_slots(tenant_id), redis_keys.answer_waits(tenant_id)]
+        arguments: list[str | int] = [holder.hex, SLOT_LEASE_MS, self._per_tenant, int(waits)]
         try:
-            free = bool(await self._circuit.run(lambda: self._acquire(keys=[key], args=arguments)))
+            free = bool(await self._circuit.run(lambda: self._acquire(keys=keys, args=arguments)))
         except RedisAwayError:
             free = self._own.has(holder) or self._own.count(tenant_id) < self._per_tenant
-        if not free:
-            return Refusal(SLOTS, SLOT_RETRY_MS)
-        self._own.hold(tenant_id, holder)
-        return None
+        if free:
+            self._own.hold(tenant_id, holder)
+        return free
 
     async def renew(self, tenant_id: TenantId, holder: UUID) -> None:
         """Say that the holder is at work, for another `SLOT_LEASE_MS`.

@@ -60,6 +60,18 @@ _another_begun = (
 )
 
 
+async def is_turn(reads: Reads, answer_id: UUID, seen_epoch: int) -> bool:
+    """Whether `claim` would give the answer away now."""
+    statement = sa.select(_answers.c.id).where(
+        _answers.c.tenant_id == reads.tenant_id,
+        _answers.c.id == answer_id,
+        _answers.c.status.in_(UNFINISHED),
+        _answers.c.epoch == seen_epoch,
+        ~_blocked,
+    )
+    return bool(await reads.rows(statement))
+
+
 async def claim(tx: WriteTransaction, answer_id: UUID, seen_epoch: int) -> ClaimedAnswer | None:
     """Take the answer over as the epoch after `seen_epoch` (0: nobody has begun).
 

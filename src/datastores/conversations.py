@@ -112,8 +112,9 @@ async def add_question(
     text: str,
     title: str,
     idempotency_key: str | None,
+    answer_id: UUID,
 ) -> StoredQuestion:
-    """Store a question with its PENDING answer. `title` names a conversation that has no title yet.
+    """Store a question with its PENDING answer, of that id. `title` names a conversation that has no title yet.
 
     Raises IntegrityError when the person has used the key before.
     """
@@ -131,13 +132,14 @@ async def add_question(
     await tx.session.flush()
     answer = Answer(
         tenant_id=tx.tenant_id,
+        id=answer_id,
         conversation_id=conversation_id,
         question_id=message.id,
         status=AnswerStatus.PENDING,
     )
     tx.session.add(answer)
     await tx.session.flush()
-    return StoredQuestion(message.id, answer.id, conversation_id, text)
+    return StoredQuestion(message.id, answer_id, conversation_id, text)
 
 
 async def history_before(reads: Reads, conversation_id: UUID, sequence: int, limit: int) -> list[MessageRecord]:

@@ -84,7 +84,12 @@ class Refusal:
     @property
     def retry_after_seconds(self) -> int:
         """For HTTP's `Retry-After`, which knows whole seconds."""
-        return -(-self.retry_after_ms // 1_000)
+        return whole_seconds(self.retry_after_ms)
+
+
+def whole_seconds(milliseconds: int) -> int:
+    """Rounded up: whoever waits that long has waited long enough."""
+    return -(-milliseconds // 1_000)
 
 
 def limits_in(demands: tuple[Demand, ...]) -> list[str]:

@@ -42,6 +42,11 @@ def answer_slots(tenant_id: TenantId) -> str:
     return f"colloquy:{tenant_id.hex}:answer-slots"
 
 
+def answer_waits(tenant_id: TenantId) -> str:
+    """The sorted set of a tenant's stored answers that wait for a slot, by the end of their leases."""
+    return f"colloquy:{tenant_id.hex}:answer-waits"
+
+
 def rate(limit: str, subject: str) -> str:
     """When all that a subject has taken of a limit is paid off, in microseconds since 1970."""
     return f"colloquy:rate:{limit}:{subject}"

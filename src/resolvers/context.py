@@ -17,15 +17,19 @@ from core.opaque_tokens import OpaqueTokens, TokenKind
 from core.security import AccessClaims, InvalidTokenError, TokenSigner
 from core.settings import Settings
 from datastores.answer_log import AnswerLog
+from datastores.answer_slots import AnswerSlots
 from datastores.files import FileStorage
 from datastores.live import LiveChannels
 from datastores.postgres import Postgres
+from datastores.rate_limits import RateLimiter
+from datastores.rates import Demand, Limit, RateLimits, Refusal, Subjects
 from datastores.records import UserRecord
 from datastores.transactions import LazyRead, StatementCount, WriteTransaction
 from jobs.queue import JobQueue
 from loaders import Loaders
 from providers.registry import Providers
 from resolvers.permissions import Operation
+from resolvers.results import RateLimited
 from resolvers.standing import Standings
 
 
@@ -51,6 +55,15 @@ class RefreshCookie(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Who may come how often."""
+
+    limiter: RateLimiter
+    limits: RateLimits
+    subjects: Subjects
+
+
 @dataclass(slots=True)
 class Services:
     """What the process has, made once at start-up."""
@@ -67,6 +80,8 @@ class Services:
     providers: Providers
     queue: JobQueue
     supervisor: AnswerSupervisor
+    rates: Rates
+    slots: AnswerSlots
 
 
 class Context:
@@ -96,6 +111,10 @@ class Context:
         """What the operation may cost at most, by the limits' count."""
         self.statements: StatementCount | None = None
         """Counts the SQL statements of the operation's tenant, where the request asked for its cost."""
+        self.retry_after_ms: int | None = None
+        """When to come again, once something of the operation has been refused for coming too often."""
+        self.refused_upload: RateLimited | None = None
+        """Why the file of this request was not received."""
         self.error_codes: set[str] = set()
         """Of the errors that the operation's client was told."""
         self._person: UserRecord | None = None
@@ -133,6 +152,47 @@ class Context:
                 self.claims = self.services.signer.check_access(token)
         except InvalidTokenError as error:
             self.token_problem = str(error)
+
+    @property
+    def limits(self) -> RateLimits:
+        """What `take` takes from."""
+        return self.services.rates.limits
+
+    def by_address(self, limit: Limit) -> Demand:
+        """One of a limit on the client's network address."""
+        return Demand(limit, self.services.rates.subjects.address(self.client.address))
+
+    def by_account(self, limit: Limit, email: str) -> Demand:
+        """One of a limit on an account, by its e-mail address as it is stored, whether or not there is one."""
+        return Demand(limit, self.services.rates.subjects.account(email))
+
+    def by_person(self, limit: Limit) -> Demand:
+        """One of a limit on whoever is signed in, a person or an API key: by the verified token alone, without SQL."""
+        assert self.claims is not None, "nobody is signed in"
+        who = self.claims.user_id or self.claims.session_id
+        return Demand(limit, self.services.rates.subjects.person(self.claims.tenant_id, who))
+
+    async def take(self, *demands: Demand) -> RateLimited | None:
+        """Count all of these, or count none and say when to come again. Call it before anything is done."""
+        refusal = await self.services.rates.limiter.take(*demands)
+        return None if refusal is None else self.limited(refusal)
+
+    def limited(self, refusal: Refusal) -> RateLimited:
+        """A refusal as a mutation's result; the transport hears of it, too."""
+        self.retry_after_ms = max(self.retry_after_ms or 0, refusal.retry_after_ms)
+        return RateLimited.of(refusal)
+
+    async def take_request(self) -> None:
+        """Count one operation of the person's, or of the address's where nobody is signed in.
+
+        Raises `RequestError` RATE_LIMITED.
+        """
+        anonymous = self.claims is None
+        refused = await self.take(
+            self.by_address(self.limits.anonymous) if anonymous else self.by_person(self.limits.requests)
+        )
+        if refused is not None:
+            raise RequestError.rate_limited(refused.message, refused.retry_after_ms)
 
     @cached_property
     def reads(self) -> LazyRead:

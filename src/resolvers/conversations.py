@@ -8,15 +8,16 @@ from uuid import UUID
 from sqlalchemy.exc import IntegrityError
 
 from core.errors import RequestError
-from core.ids import NodeKind, TenantId
+from core.ids import NodeKind, TenantId, new_id
 from datastores import conversations, people
+from datastores.conversations import StoredQuestion
 from datastores.models import Conversation
 from datastores.pages import Page, PageRequest
 from datastores.records import AnswerRecord, ConversationRecord, MessageRecord
 from resolvers.arguments import input_id
 from resolvers.context import Context
 from resolvers.permissions import Operation
-from resolvers.results import IdempotencyConflict, InvalidInput, NotFound
+from resolvers.results import IdempotencyConflict, InvalidInput, NotFound, RateLimited
 from resolvers.texts import is_blank, is_printable, is_storable
 
 TITLE_CHARS = 200
@@ -71,10 +72,11 @@ async def start_conversation(
 
 async def send_message(
     context: Context, *, conversation_id: str, text: str, idempotency_key: str | None
-) -> Sent | NotFound | InvalidInput | IdempotencyConflict:
+) -> Sent | NotFound | InvalidInput | IdempotencyConflict | RateLimited:
     """Store a question with its PENDING answer in one transaction, then have the answer produced.
 
     The same key gives the same message and answer; the same key with another text or conversation is a conflict.
+    Nothing is stored while the tenant has as many answers being written as it may.
     """
     person = await context.authorise(Operation.SEND_MESSAGE)
     wanted = input_id(NodeKind.CONVERSATION, conversation_id, "conversationId")
@@ -82,32 +84,56 @@ async def send_message(
         return wanted
     if problem := _question_problem(context, text, idempotency_key):
         return problem
+    tenant_id, answer_id = TenantId(person.tenant_id), new_id()
+    # Before the transaction, which must not wait for Redis.
+    full = await context.services.slots.acquire(tenant_id, answer_id)
+    kept = False
     try:
-        async with context.write() as tx:
-            if not await conversations.own_conversations(tx, person.id, [wanted]):
-                return NotFound.of("conversation")
-            earlier = idempotency_key and await conversations.question_by_key(tx, person.id, idempotency_key)
-            stored = earlier or await conversations.add_question(
-                tx,
-                conversation_id=wanted,
-                author_id=person.id,
-                text=text,
-                title=_title_from(text),
-                idempotency_key=idempotency_key,
-            )
-    except IntegrityError:
-        # The same key was stored by a request beside this one, after we looked.
-        assert idempotency_key is not None
-        found = await conversations.question_by_key(context.reads, person.id, idempotency_key)
-        if found is None:
-            raise
-        stored = found
+        stored = await _store_question(context, person.id, wanted, text, idempotency_key, None if full else answer_id)
+        kept = isinstance(stored, StoredQuestion) and stored.answer_id == answer_id
+    finally:
+        if not kept and full is None:
+            await context.services.slots.release(tenant_id, answer_id)
+    if stored is None:
+        assert full is not None
+        return context.limited(full)
+    if isinstance(stored, NotFound):
+        return stored
     if stored.conversation_id != wanted or stored.text != text:
         return IdempotencyConflict("This idempotency key was used for another message.")
-    context.services.supervisor.produce(TenantId(person.tenant_id), stored.answer_id)
+    context.services.supervisor.produce(tenant_id, stored.answer_id)
     message = await context.loaders.messages.load(stored.message_id)
     assert message is not None
     return Sent(message, await context.loaders.answers.load(stored.answer_id))
+
+
+async def _store_question(
+    context: Context, person_id: UUID, conversation_id: UUID, text: str, key: str | None, answer_id: UUID | None
+) -> StoredQuestion | NotFound | None:
+    """The question of that key, or else a new one; None where it would be a new one, and its answer may have no id."""
+    try:
+        async with context.write() as tx:
+            if not await conversations.own_conversations(tx, person_id, [conversation_id]):
+                return NotFound.of("conversation")
+            earlier = await conversations.question_by_key(tx, person_id, key) if key else None
+            if earlier is not None or answer_id is None:
+                return earlier
+            return await conversations.add_question(
+                tx,
+                conversation_id=conversation_id,
+                author_id=person_id,
+                text=text,
+                title=_title_from(text),
+                idempotency_key=key,
+                answer_id=answer_id,
+            )
+    except IntegrityError:
+        # The same key was stored by a request beside this one, after we looked.
+        assert key is not None
+        found = await conversations.question_by_key(context.reads, person_id, key)
+        if found is None:
+            raise
+        return found
 
 
 def _question_problem(context: Context, text: str, idempotency_key: str | None) -> InvalidInput | None:

@@ -20,7 +20,7 @@ from ingest.sniff import ContentType, sniff
 from resolvers.arguments import argument_id, input_id
 from resolvers.context import Context, Services
 from resolvers.permissions import Operation
-from resolvers.results import DuplicateDocument, InvalidInput, NotFound, UploadRejected
+from resolvers.results import DuplicateDocument, InvalidInput, NotFound, RateLimited, UploadRejected
 from resolvers.texts import is_name
 
 NAME_CHARS = 255
@@ -58,11 +58,21 @@ async def may_upload(context: Context) -> UserRecord:
     return await context.authorise(Operation.UPLOAD_DOCUMENT)
 
 
+async def admit_upload(context: Context) -> bool:
+    """Whether a request's file is to be received at all: who may not upload raises `RequestError`, who does so too
+    often is told by `upload_document`."""
+    await may_upload(context)
+    context.refused_upload = await context.take(context.by_person(context.limits.uploads))
+    return context.refused_upload is None
+
+
 async def upload_document(
     context: Context, upload: Upload, *, name: str | None, assistant_id: str | None
-) -> DocumentRecord | DuplicateDocument | UploadRejected | InvalidInput | NotFound:
+) -> DocumentRecord | DuplicateDocument | UploadRejected | InvalidInput | NotFound | RateLimited:
     """Keep the file, record the document, and wake a worker. A refused file leaves nothing behind."""
     person = await may_upload(context)
+    if context.refused_upload is not None:
+        return context.refused_upload
     tenant_id = TenantId(person.tenant_id)
     shown_name = (name if name is not None else upload.name).strip()
     if not is_name(shown_name, NAME_CHARS):

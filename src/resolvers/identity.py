@@ -9,7 +9,7 @@ from datastores.people import add_tenant, credentials_of, tenant_of, user_by_id
 from datastores.postgres import Purpose
 from resolvers import passwords
 from resolvers.context import Context
-from resolvers.results import Conflict, InvalidCredentials, InvalidInput
+from resolvers.results import Conflict, InvalidCredentials, InvalidInput, RateLimited
 from resolvers.sessions import SignedIn, open_session
 from resolvers.texts import is_name
 
@@ -20,7 +20,7 @@ EMAIL_CHARS = 320
 
 async def sign_up(
     context: Context, *, organization: str, name: str, email: str, password: str
-) -> SignedIn | InvalidInput | Conflict:
+) -> SignedIn | InvalidInput | Conflict | RateLimited:
     """Found a tenant with its first person, who gets the role BUSINESS, and sign it in."""
     for field, value in (("organization", organization), ("name", name)):
         if not is_name(value, NAME_CHARS):
@@ -30,6 +30,8 @@ async def sign_up(
     address = _address(email)
     if address is None:
         return InvalidInput("This is not an e-mail address.", "email")
+    if (limited := await context.take(context.by_address(context.limits.sign_up))) is not None:
+        return limited
     hashed = await passwords.hashed(password)
     async with context.services.postgres.platform(Purpose.SIGN_UP) as tx:
         user = await add_tenant(
@@ -46,9 +48,15 @@ async def sign_up(
         return await open_session(context, signing_in, user)
 
 
-async def sign_in(context: Context, *, email: str, password: str) -> SignedIn | InvalidCredentials:
+async def sign_in(context: Context, *, email: str, password: str) -> SignedIn | InvalidCredentials | RateLimited:
     """Check a password. An unknown account takes as long and gets the same answer as a wrong password."""
     address = _address(email)
+    limited = await context.take(
+        context.by_address(context.limits.sign_in),
+        context.by_account(context.limits.sign_in_account, address or email[:EMAIL_CHARS]),
+    )
+    if limited is not None:
+        return limited
     async with context.services.postgres.platform(Purpose.SIGN_IN) as tx:
         found = await credentials_of(tx, address) if address is not None else None
     correct = await passwords.matches(found.password_hash if found else None, password)

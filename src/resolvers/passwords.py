@@ -10,7 +10,7 @@ from datastores import members, sessions
 from datastores.models import RevocationReason
 from resolvers.context import Context
 from resolvers.permissions import Operation
-from resolvers.results import InvalidCredentials, InvalidInput
+from resolvers.results import InvalidCredentials, InvalidInput, RateLimited
 
 PASSWORD_CHARS = (10, 128)
 # argon2id takes 64 MiB each: more at once would trade memory for nothing on a few cores.
@@ -38,11 +38,20 @@ async def matches(stored: str | None, password: str) -> bool:
         return await asyncio.to_thread(verify_password, stored, password[: PASSWORD_CHARS[1] + 1])
 
 
-async def change_password(context: Context, *, current: str, new: str) -> InvalidInput | InvalidCredentials | None:
-    """Replace one's own password and end all other sessions; None when it is done."""
+async def change_password(
+    context: Context, *, current: str, new: str
+) -> InvalidInput | InvalidCredentials | RateLimited | None:
+    """Replace one's own password and end all other sessions; None when it is done.
+
+    The current password is tried as often as at a sign-in, and counted with those: a stolen token is no second way to
+    guess it.
+    """
     person = await context.authorise(Operation.CHANGE_PASSWORD)
     claims = context.claims
     assert claims is not None, "somebody is signed in"
+    limited = await context.take(context.by_account(context.limits.sign_in_account, person.email))
+    if limited is not None:
+        return limited
     stored = await members.password_hash_of(context.reads, person.id)
     await context.reads.aclose()
     if not await matches(stored, current):

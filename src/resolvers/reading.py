@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -104,4 +105,5 @@ async def passages(context: Context, query: str, first: int, assistant_id: str |
             if error.code is ErrorCode.PROVIDER_RATE_LIMITED
             else RequestErrorCode.INTERNAL
         )
-        raise RequestError(code, error.message) from None
+        wait = None if error.retry_after is None else math.ceil(error.retry_after * 1_000)
+        raise RequestError(code, error.message, retry_after_ms=wait) from None

@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.errors import ErrorCode
+from datastores.answer_slots import SLOTS
+from datastores.rates import Refusal
 from datastores.records import DocumentRecord
+
+_TOO_MANY = {
+    # An address and an account in the same words: which of them it was is nobody's business.
+    "sign-in": "Too many attempts to sign in.",
+    "sign-in-account": "Too many attempts to sign in.",
+    "sign-up": "Too many organisations were founded from here.",
+    "uploads": "Too many uploads.",
+    SLOTS: "Your organisation has as many answers being written as it may have at once.",
+}
+"""By the limit's name; of the others it is requests that there were too many of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +63,21 @@ class InvalidCredentials:
 
     message: str
     code: ErrorCode = ErrorCode.INVALID_CREDENTIALS
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimited:
+    """It came too often; the same would be admitted after so many milliseconds. Nothing was done."""
+
+    message: str
+    retry_after_ms: int
+    code: ErrorCode = ErrorCode.RATE_LIMITED
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> RateLimited:
+        seconds = refusal.retry_after_seconds
+        when = "Try again in a second." if seconds <= 1 else f"Try again in {seconds} seconds."
+        return cls(f"{_TOO_MANY.get(refusal.limit, 'Too many requests.')} {when}", refusal.retry_after_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import strawberry
 from datastores.records import ApiKeyRecord, UserRecord
 from resolvers import api_keys, members, passwords, sessions
 from schema.enums import Role
-from schema.errors import Conflict, InvalidCredentials, InvalidInput, NotFound
+from schema.errors import Conflict, InvalidCredentials, InvalidInput, NotFound, RateLimited
 from schema.records import Info
 from schema.types.identity import ApiKey
 from schema.types.people import User
@@ -83,7 +83,7 @@ class RevokeApiKeyPayload:
 
 
 ChangePasswordResult = Annotated[
-    ChangePasswordPayload | InvalidInput | InvalidCredentials, strawberry.union("ChangePasswordResult")
+    ChangePasswordPayload | InvalidInput | InvalidCredentials | RateLimited, strawberry.union("ChangePasswordResult")
 ]
 RevokeSessionResult = Annotated[RevokeSessionPayload | NotFound | InvalidInput, strawberry.union("RevokeSessionResult")]
 UpdateMemberResult = Annotated[

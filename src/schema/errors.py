@@ -55,7 +55,7 @@ class DuplicateDocument(UserError):
     document: Document
 
 
-@strawberry.type(description="Too many requests: wait, then send again.")
+@backed_by(results.RateLimited, description="Too many requests: wait, then send again. Nothing was done.")
 class RateLimited(UserError):
     code: ErrorCode
     message: str

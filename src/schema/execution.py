@@ -183,8 +183,9 @@ def _public(error: GraphQLError, request_id: str) -> GraphQLError:
     original = error.original_error
     while isinstance(original, GraphQLError) and original.original_error is not None:
         original = original.original_error
+    extensions: dict[str, object] = {}
     if isinstance(original, RequestError):
-        code, message = original.code, original.message
+        code, message, extensions = original.code, original.message, original.extensions(request_id)
     elif isinstance(original, CannotGetOperationTypeError):
         code, message = RequestErrorCode.BAD_USER_INPUT, original.as_http_error_reason()
     elif isinstance(error, GraphQLSyntaxError):
@@ -203,5 +204,5 @@ def _public(error: GraphQLError, request_id: str) -> GraphQLError:
         source=error.source,
         positions=error.positions,
         path=error.path,
-        extensions={"code": code.value, "requestId": request_id},
+        extensions=extensions or {"code": code.value, "requestId": request_id},
     )

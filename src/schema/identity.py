@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import strawberry
 
 from resolvers import identity, sessions
-from schema.errors import Conflict, InvalidCredentials, InvalidInput
+from schema.errors import Conflict, InvalidCredentials, InvalidInput, RateLimited
 from schema.records import Info
 from schema.types.people import User
 
@@ -69,8 +69,8 @@ class SignOutEverywherePayload:
     signed_out: bool = strawberry.field(description="Always true: every session of yours has ended.")
 
 
-SignUpResult = Annotated[SignUpPayload | InvalidInput | Conflict, strawberry.union("SignUpResult")]
-SignInResult = Annotated[SignInPayload | InvalidCredentials, strawberry.union("SignInResult")]
+SignUpResult = Annotated[SignUpPayload | InvalidInput | Conflict | RateLimited, strawberry.union("SignUpResult")]
+SignInResult = Annotated[SignInPayload | InvalidCredentials | RateLimited, strawberry.union("SignInResult")]
 RefreshSessionResult = Annotated[RefreshSessionPayload | InvalidCredentials, strawberry.union("RefreshSessionResult")]
 
 

@@ -12,7 +12,7 @@ from strawberry.file_uploads import Upload
 from core.errors import RequestError
 from datastores.records import DocumentRecord
 from resolvers import documents
-from schema.errors import DuplicateDocument, InvalidInput, NotFound, UploadRejected
+from schema.errors import DuplicateDocument, InvalidInput, NotFound, RateLimited, UploadRejected
 from schema.records import Info
 from schema.types.knowledge import Document
 
@@ -40,7 +40,7 @@ class UploadDocumentPayload:
 
 
 UploadDocumentResult = Annotated[
-    UploadDocumentPayload | UploadRejected | DuplicateDocument | InvalidInput | NotFound,
+    UploadDocumentPayload | UploadRejected | DuplicateDocument | InvalidInput | NotFound | RateLimited,
     strawberry.union("UploadDocumentResult"),
 ]
 
