@@ -27,7 +27,7 @@ async def sign_up(
             return InvalidInput(f"Between 1 and {NAME_CHARS} printable characters are needed.", field)
     if (refused := passwords.refuse(password, "password")) is not None:
         return refused
-    address = _address(email)
+    address = email_address(email)
     if address is None:
         return InvalidInput("This is not an e-mail address.", "email")
     hashed = await passwords.hashed(password)
@@ -48,7 +48,7 @@ async def sign_up(
 
 async def sign_in(context: Context, *, email: str, password: str) -> SignedIn | InvalidCredentials:
     """Check a password. An unknown account takes as long and gets the same answer as a wrong password."""
-    address = _address(email)
+    address = email_address(email)
     async with context.services.postgres.platform(Purpose.SIGN_IN) as tx:
         found = await credentials_of(tx, address) if address is not None else None
     correct = await passwords.matches(found.password_hash if found else None, password)
@@ -62,7 +62,7 @@ async def sign_in(context: Context, *, email: str, password: str) -> SignedIn | 
         return await open_session(context, tx, user)
 
 
-def _address(email: str) -> str | None:
+def email_address(email: str) -> str | None:
     """The address as it is stored, however it is typed: in lower case and in Unicode's composed form; None for none."""
     if len(email) > EMAIL_CHARS:
         return None

@@ -16,6 +16,7 @@ from datastores.records import AssistantRecord, PassageRecord, TenantRecord
 from loaders.visible import Visible
 from resolvers.arguments import argument_id, count
 from resolvers.context import Context
+from resolvers.tenants import any_tenant
 from resolvers.texts import is_blank, is_storable
 
 MAX_NODES = 100
@@ -40,7 +41,7 @@ async def node(context: Context, text: str) -> object | None:
         kind, value = parse_global(text)
     except InvalidIdError as error:
         raise RequestError.bad_input(str(error)) from None
-    person = await context.person()
+    await context.person()
     loaders = context.loaders
     by_kind: dict[NodeKind, Visible[Any]] = {
         NodeKind.USER: loaders.users,
@@ -52,7 +53,7 @@ async def node(context: Context, text: str) -> object | None:
         NodeKind.ANSWER: loaders.answers,
     }
     if kind is NodeKind.TENANT:
-        return await people.tenant_of(context.reads) if value == person.tenant_id else None
+        return await any_tenant(context, value)
     # Sessions and API keys have ids to act on, and are no nodes.
     return await by_kind[kind].load(value) if kind in by_kind else None
 
