@@ -65,6 +65,14 @@ class Attempt:
         self._started_at = datetime.now(UTC)
         self._began = time.monotonic()
         self._first_token_ms: int | None = None
+        self._interruption: FailureError | None = None
+        self._streaming: asyncio.Timeout | None = None
+
+    def interrupt(self, reason: FailureError) -> None:
+        """Have the answer end now, as failed for this reason; what it has said is kept. Too late changes nothing."""
+        self._interruption = reason
+        if self._streaming is not None and not self._streaming.expired():
+            self._streaming.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """Produce the answer and store how it ended. Raises `SupersededError` when another attempt owns it."""
@@ -75,7 +83,7 @@ class Attempt:
                 raise FailureError(
                     ErrorCode.INTERRUPTED, "The answer was interrupted too often. Ask again.", retryable=True
                 )
-            await self._stream()
+            await self._stream_unless_interrupted()
         except FailureError as error:
             log.warning("answer failed", answer=self._answer_id.hex, code=error.code.value)
             failure = Failed(self._answer_id, error.code, error.message, error.retryable)
@@ -108,6 +116,19 @@ class Attempt:
             return earlier
         async with self._services.postgres.read(self._tenant_id) as tx:
             return earlier - await answer_attempts.handed_over(tx, self._answer_id)
+
+    async def _stream_unless_interrupted(self) -> None:
+        try:
+            # Without an end of its own: `interrupt` sets one.
+            async with asyncio.timeout(None) as self._streaming:
+                await self._stream()
+        except TimeoutError:
+            if self._interruption is None:
+                raise
+        finally:
+            self._streaming = None
+        if self._interruption is not None:
+            raise self._interruption
 
     async def _stream(self) -> None:
         chat = self._services.providers.chat(self._claimed.provider)
@@ -152,6 +173,9 @@ class Attempt:
         # Closing the stream ends the vendor's call, whatever ended this loop.
         async with aclosing(stream):
             while True:
+                if self._interruption is not None:
+                    # A library may have swallowed the cancellation.
+                    raise self._interruption
                 try:
                     async with asyncio.timeout(self._services.settings.provider_timeout):
                         event = await anext(stream, None)

@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from answers.producer import Attempt, Services
+from core.errors import ErrorCode, FailureError
 from core.ids import TenantId
 from core.tasks import end_tasks, see_through
 from datastores import answer_turns
@@ -18,6 +19,7 @@ from datastores.answer_log import LEASE_MS, SupersededError
 from datastores.outages import is_outage, when_back
 from datastores.postgres import Purpose
 from datastores.redis_client import REDIS_ERRORS
+from datastores.tenants import suspended_among
 
 SWEEP_SECONDS = 2.0
 RENEW_SECONDS = LEASE_MS / 3_000
@@ -29,12 +31,18 @@ _SWEEP_BATCH = 1_000
 log = structlog.get_logger(__name__)
 
 
+def _suspended() -> FailureError:
+    message = "The organisation was suspended while this was being answered. Ask again when it is back."
+    return FailureError(ErrorCode.INTERRUPTED, message, retryable=True)
+
+
 class AnswerSupervisor:
     """Owns the tasks that produce answers. One per process; closing it abandons what runs to the next sweep."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
+        self._attempts: dict[UUID, tuple[TenantId, Attempt]] = {}
         self._sweeper: asyncio.Task[None] | None = None
         self._closing = False
         self._suspects: set[tuple[UUID, int]] = set()
@@ -120,12 +128,14 @@ class AnswerSupervisor:
     async def _run_leased(self, tenant_id: TenantId, answer_id: UUID, claimed: answer_turns.ClaimedAnswer) -> None:
         lease = asyncio.create_task(self._hold_lease(tenant_id, answer_id, claimed.epoch))
         attempt = Attempt(self._services, tenant_id, answer_id, claimed)
+        self._attempts[answer_id] = (tenant_id, attempt)
         try:
             await self._run_attempt(attempt)
         except asyncio.CancelledError:
             await see_through(when_back(attempt.hand_over), HAND_OVER_SECONDS)
             raise
         finally:
+            del self._attempts[answer_id]
             await end_tasks([lease])
             with suppress(*REDIS_ERRORS):
                 await self._services.answer_log.drop_lease(tenant_id, answer_id, claimed.epoch)
@@ -159,13 +169,17 @@ class AnswerSupervisor:
             await asyncio.sleep(SWEEP_SECONDS)
 
     async def sweep(self) -> int:
-        """Produce every unfinished answer that nobody holds; how many were found.
+        """Produce every unfinished answer that nobody holds; how many were found. End those of suspended tenants.
 
         An answer younger than a sweep is left alone: whoever stored it is about to produce it. One that has been begun
         must be without a lease in two sweeps: after Redis lost all leases their holders need a moment to renew them.
         """
         async with self._services.postgres.platform(Purpose.SWEEP) as tx:
             found = await answer_turns.unfinished(tx, timedelta(seconds=SWEEP_SECONDS), _SWEEP_BATCH)
+            suspended = await suspended_among(tx, {tenant_id for tenant_id, _ in self._attempts.values()})
+        for tenant_id, attempt in self._attempts.values():
+            if tenant_id in suspended:
+                attempt.interrupt(_suspended())
         candidates = [row for row in found if row[1] not in self._tasks]
         leased = await self._services.answer_log.leased(
             [(tenant_id, answer_id) for tenant_id, answer_id, _ in candidates]

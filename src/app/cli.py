@@ -1,4 +1,4 @@
-"""The command line: `colloquy run | serve | work | migrate | seed | schema | permissions | ask`."""
+"""The command line: `colloquy run | serve | work | migrate | seed | schema | permissions | ask | admin`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import typer
 from pydantic import ValidationError
 
+from app.administrators import admin
 from app.terminal.command import ask_command
 from core.errors import ConfigurationError
 from core.settings import settings_from_environment
@@ -19,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("ask")(ask_command)
+app.add_typer(admin, name="admin")
 
 
 @app.command()

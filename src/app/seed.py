@@ -1,4 +1,5 @@
-"""The demo: a tenant with two log-ins and three short documents, made once through the product's own use cases."""
+"""The demo, made once through the product's own use cases: an organisation with two log-ins and three short documents,
+and an administrator of the platform in its own."""
 
 from __future__ import annotations
 
@@ -17,14 +18,16 @@ from datastores import people
 from datastores.models import Role
 from datastores.postgres import Purpose
 from datastores.records import DocumentRecord
+from resolvers.administrators import Administrator, add_administrator
 from resolvers.context import Context, Services
 from resolvers.documents import FINAL, Upload, follow_progress, upload_document
-from resolvers.results import DuplicateDocument
+from resolvers.results import Conflict, DuplicateDocument
 from resolvers.sessions import open_session
 
 ORGANIZATION = "Colloquy Demo"
 PASSWORD = "colloquy-demo"  # noqa: S105 - the demo's password is public by design
 LOGINS = ((Role.BUSINESS, "business@demo.colloquy.example", "Bea"), (Role.USER, "user@demo.colloquy.example", "Uli"))
+ADMIN_EMAIL = "admin@demo.colloquy.example"
 DEMO_FOLDER = Path(__file__).resolve().parents[2] / "demo"
 DOCUMENTS = ("colloquy-handbook.pdf", "security-and-tenancy.md", "faq.txt")
 
@@ -33,6 +36,10 @@ async def seed(settings: Settings) -> None:
     """Make what is missing of the demo and wait until its documents are searchable. Runs any number of times."""
     async with api_services(settings, sweeping=False) as services:
         await _ensure_people(services)
+        # The password is public: whoever knows it could suspend other people's organisations.
+        administered = settings.environment != "production"
+        if administered:
+            await _ensure_administrator(services)
         context = Context(services, None, settings.resolved_public_url)
         try:
             await _sign_in(context)
@@ -41,7 +48,8 @@ async def seed(settings: Settings) -> None:
                 print(json.dumps({"stage": name, "done": number, "total": len(DOCUMENTS)}), flush=True)
         finally:
             await context.aclose()
-    logins = [{"role": role.name, "email": email, "password": PASSWORD} for role, email, _ in LOGINS]
+    roles = [(role, email) for role, email, _ in LOGINS] + [(Role.ADMIN, ADMIN_EMAIL)] * administered
+    logins = [{"role": role.name, "email": email, "password": PASSWORD} for role, email in roles]
     partial = settings.data_dir / "demo.json.part"
     partial.write_bytes(orjson.dumps({"logins": logins}))
     partial.replace(settings.data_dir / "demo.json")
@@ -76,6 +84,12 @@ async def _sign_in(context: Context) -> None:
         user = await people.user_by_id(tenant, tenant.tenant_id, found.user_id)
         assert user is not None, "nobody deletes them between two statements"
         await open_session(context, tenant, user)
+
+
+async def _ensure_administrator(services: Services) -> None:
+    made = await add_administrator(services, email=ADMIN_EMAIL, name="Ada", password=PASSWORD)
+    if not isinstance(made, Administrator | Conflict):
+        raise RuntimeError(f"The demo's administrator was refused: {made.message}")
 
 
 async def _ensure_document(context: Context, path: Path) -> None:

@@ -43,6 +43,7 @@ class ListKind(enum.Enum):
     MEMBERS = "members"
     SESSIONS = "sessions"
     API_KEYS = "api-keys"
+    TENANTS = "tenants"
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -12,6 +12,7 @@ from core.ids import TenantId
 from datastores.answers import UNFINISHED
 from datastores.models import Answer, AnswerStatus, Assistant, Conversation, Message, Tenant
 from datastores.records import table
+from datastores.tenants import suspended
 from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
 
 _answers, _messages, _conversations = table(Answer), table(Message), table(Conversation)
@@ -75,8 +76,8 @@ async def is_turn(reads: Reads, answer_id: UUID, seen_epoch: int) -> bool:
 async def claim(tx: WriteTransaction, answer_id: UUID, seen_epoch: int) -> ClaimedAnswer | None:
     """Take the answer over as the epoch after `seen_epoch` (0: nobody has begun).
 
-    None when it has finished, while an earlier answer of the same conversation has not, or when somebody else took
-    it since its epoch was seen: of two claimants at once, one wins.
+    None when it has finished, while an earlier answer of the same conversation has not, while its tenant is suspended,
+    or when somebody else took it since its epoch was seen: of two claimants at once, one wins.
     """
     statement = (
         sa.update(_answers)
@@ -86,6 +87,7 @@ async def claim(tx: WriteTransaction, answer_id: UUID, seen_epoch: int) -> Claim
             _answers.c.status.in_(UNFINISHED),
             _answers.c.epoch == seen_epoch,
             ~_blocked,
+            ~suspended(_answers.c.tenant_id),
         )
         .values(epoch=_answers.c.epoch + 1, status=AnswerStatus.STREAMING)
         .returning(_answers.c.epoch)
@@ -123,7 +125,7 @@ async def claim(tx: WriteTransaction, answer_id: UUID, seen_epoch: int) -> Claim
 
 
 async def unfinished(tx: PlatformTransaction, older_than: timedelta, limit: int) -> list[tuple[TenantId, UUID, int]]:
-    """Tenant, id and epoch of answers that have not ended, of every tenant, the oldest first.
+    """Tenant, id and epoch of answers that have not ended, of every tenant that is not suspended, the oldest first.
 
     Of a conversation the one that somebody has begun, or else all of them: whose turn it is, `claim` decides.
     """
@@ -133,6 +135,7 @@ async def unfinished(tx: PlatformTransaction, older_than: timedelta, limit: int)
             _answers.c.status.in_(UNFINISHED),
             _answers.c.created_at < sa.func.now() - older_than,
             sa.or_(_answers.c.status == AnswerStatus.STREAMING, ~_another_begun),
+            ~suspended(_answers.c.tenant_id),
         )
         .order_by(_answers.c.created_at)
         .limit(limit)

@@ -11,6 +11,7 @@ from datastores.models import ApiKey, Role, Tenant, User
 from datastores.pages import Page, PageRequest, keyset_page
 from datastores.records import ApiKeyRecord, UserRecord, select_record, table
 from datastores.sessions import Refusal, Standing
+from datastores.tenants import suspended
 from datastores.transactions import Reads, WriteTransaction
 
 _keys, _users, _tenants = table(ApiKey), table(User), table(Tenant)
@@ -78,11 +79,11 @@ async def revoke_key(tx: WriteTransaction, key_id: UUID) -> ApiKeyRecord | None:
 
 
 async def note_use(tx: WriteTransaction, key_id: UUID) -> None:
-    """The key has been used, within the last `USE_INTERVAL`."""
+    """The key has been used, within the last `USE_INTERVAL`. A suspended tenant's is of no use."""
     stale = sa.or_(_keys.c.last_used_at.is_(None), _keys.c.last_used_at < sa.func.now() - USE_INTERVAL)
     await tx.execute(
         sa.update(_keys)
-        .where(_keys.c.tenant_id == tx.tenant_id, _keys.c.id == key_id, stale)
+        .where(_keys.c.tenant_id == tx.tenant_id, _keys.c.id == key_id, stale, ~suspended(_keys.c.tenant_id))
         .values(last_used_at=sa.func.now())
     )
 

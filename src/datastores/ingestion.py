@@ -23,6 +23,7 @@ from core.ids import TenantId, new_id
 from datastores.lexical import searchable_text
 from datastores.models import Chunk, Document, DocumentPage, DocumentStatus, Tenant
 from datastores.records import table
+from datastores.tenants import suspended
 from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
 
 _documents, _chunks, _pages, _tenants = table(Document), table(Chunk), table(DocumentPage), table(Tenant)
@@ -78,7 +79,8 @@ class StoredChunk:
 async def claim(tx: WriteTransaction, document_id: UUID) -> ClaimedDocument | None:
     """Take the document over as its next epoch and remove what an earlier try left; None: done, or in good hands.
 
-    A document that waits was never begun, or was given back (`release`): its last worker has not vanished.
+    A document that waits was never begun, or was given back (`release`): its last worker has not vanished. Nothing of
+    a suspended tenant's is begun.
     """
     waits = _documents.c.status == DocumentStatus.QUEUED
     free = sa.or_(waits, _documents.c.heartbeat_at < sa.func.now() - STALE_AFTER)
@@ -89,6 +91,7 @@ async def claim(tx: WriteTransaction, document_id: UUID) -> ClaimedDocument | No
             _documents.c.id == document_id,
             _documents.c.status.in_(UNFINISHED),
             free,
+            ~suspended(_documents.c.tenant_id),
         )
         .values(
             epoch=_documents.c.epoch + sa.case((waits, 1), else_=1 + _VANISHED),
@@ -215,10 +218,14 @@ async def add_embeddings(
 
 
 async def unfinished(tx: PlatformTransaction, limit: int) -> list[tuple[TenantId, UUID, int]]:
-    """Tenant, id and epoch of documents whose job shows no sign of life, of every tenant."""
+    """Tenant, id and epoch of documents whose job shows no sign of life, of every tenant that is not suspended."""
     statement = (
         sa.select(_documents.c.tenant_id, _documents.c.id, _documents.c.epoch)
-        .where(_documents.c.status.in_(UNFINISHED), _documents.c.heartbeat_at < sa.func.now() - STALE_AFTER)
+        .where(
+            _documents.c.status.in_(UNFINISHED),
+            _documents.c.heartbeat_at < sa.func.now() - STALE_AFTER,
+            ~suspended(_documents.c.tenant_id),
+        )
         .order_by(_documents.c.heartbeat_at)
         .limit(limit)
     )

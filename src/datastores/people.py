@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
-from core.ids import TenantId
+from core.ids import TenantId, new_id
 from datastores.models import Assistant, Role, Tenant, User
 from datastores.pages import Page, PageRequest, keyset_page
 from datastores.records import AssistantRecord, TenantRecord, UserRecord, select_record, table
@@ -24,6 +25,10 @@ class Credentials:
     user_id: UUID
     tenant_id: UUID
     password_hash: str
+
+
+class _AddressTakenError(Exception):
+    """Undoes the founding of a tenant."""
 
 
 async def credentials_of(tx: PlatformTransaction, email: str) -> Credentials | None:
@@ -42,17 +47,34 @@ async def add_tenant(
     password_hash: str,
 ) -> UserRecord | None:
     """A tenant with its first assistant and its BUSINESS user; None when the e-mail is taken (nothing is added)."""
-    tenant = Tenant(name=organization, embedding_model_id=embedding_model_id)
-    tx.session.add(tenant)
-    user_id = await add_user(
-        tx, TenantId(tenant.id), name=name, email=email, password_hash=password_hash, role=Role.BUSINESS
-    )
-    if user_id is None:
-        await tx.execute(sa.delete(_tenants).where(_tenants.c.id == tenant.id))
+    tenant_id, account = TenantId(new_id()), {"name": name, "email": email, "password_hash": password_hash}
+    try:
+        async with tx.savepoint():
+            await _insert_tenant(tx, tenant_id, name=organization, embedding_model_id=embedding_model_id)
+            user_id = await add_user(tx, tenant_id, role=Role.BUSINESS, **account)
+            if user_id is None:
+                raise _AddressTakenError
+    except _AddressTakenError:
         return None
-    tx.session.add(Assistant(tenant_id=tenant.id, name="Assistant"))
+    await _add_first_assistant(tx, tenant_id)
+    return await user_by_id(tx, tenant_id, user_id)
+
+
+async def ensure_tenant(tx: PlatformTransaction, tenant_id: TenantId, *, name: str, embedding_model_id: str) -> None:
+    """A tenant of that id with its first assistant, unless there is one."""
+    if await _insert_tenant(tx, tenant_id, name=name, embedding_model_id=embedding_model_id):
+        await _add_first_assistant(tx, tenant_id)
+
+
+async def _insert_tenant(tx: PlatformTransaction, tenant_id: TenantId, *, name: str, embedding_model_id: str) -> bool:
+    values = {"id": tenant_id, "name": name, "embedding_model_id": embedding_model_id, "keep_originals": True}
+    statement = postgresql.insert(_tenants).values(values).on_conflict_do_nothing(index_elements=["id"])
+    return await tx.execute(statement) == 1
+
+
+async def _add_first_assistant(tx: PlatformTransaction, tenant_id: TenantId) -> None:
+    tx.session.add(Assistant(tenant_id=tenant_id, name="Assistant"))
     await tx.session.flush()
-    return await user_by_id(tx, TenantId(tenant.id), user_id)
 
 
 async def add_user(

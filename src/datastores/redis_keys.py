@@ -57,6 +57,11 @@ def session(tenant_id: TenantId, session_id: UUID) -> str:
     return f"colloquy:{tenant_id.hex}:session:{session_id.hex}"
 
 
+def tenant_changed(tenant_id: TenantId) -> str:
+    """Exists for a while after all of a tenant's sessions have changed at once: no copy of one counts meanwhile."""
+    return f"colloquy:{tenant_id.hex}:changed"
+
+
 def identity_live(tenant_id: TenantId) -> str:
     """The pub/sub channel that says whose session, role or suspension has changed."""
     return f"colloquy:{tenant_id.hex}:identity:live"

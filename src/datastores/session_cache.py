@@ -25,14 +25,20 @@ HOLD_SECONDS = VERIFY_SECONDS
 """For so long after a change nothing is remembered, so that what was read just before it cannot be put back."""
 PATIENCE_SECONDS = 0.25
 """Waiting longer for a copy than PostgreSQL takes for the original helps nobody."""
+EVERYBODY = b"*"
+"""Said on the tenant's channel instead of ids: there may be a million."""
+# KEYS: a session's copy, its tenant's mark.
 _GET = """
+if redis.call('EXISTS', KEYS[2]) == 1 then return false end
 local copy = redis.call('GET', KEYS[1])
 if copy and copy ~= '' then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
 return copy
 """
-_PUT = (
-    "if redis.call('GET', KEYS[1]) == '' then return 0 end redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2]) return 1"
-)
+_PUT = """
+if redis.call('EXISTS', KEYS[2]) == 1 or redis.call('GET', KEYS[1]) == '' then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return 1
+"""
 # An empty copy, not none: it refuses a copy of what was read before the change.
 _HOLD = "for _, key in ipairs(KEYS) do redis.call('SET', key, '', 'EX', ARGV[1]) end"
 log = structlog.get_logger(__name__)
@@ -52,7 +58,7 @@ class SessionCache:
         """Whose session it is, if a recent copy says that it counts."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                found = await self._get(keys=[redis_keys.session(tenant_id, session_id)], args=[self._ttl])
+                found = await self._get(keys=_keys(tenant_id, session_id), args=[self._ttl])
         except (TimeoutError, *REDIS_ERRORS):
             return None
         if not found:
@@ -64,12 +70,12 @@ class SessionCache:
 
     async def put(self, session_id: UUID, person: UserRecord, read_at: float) -> None:
         """Remember what PostgreSQL said at `read_at` (seconds since 1970), unless it has changed since."""
-        key = redis_keys.session(TenantId(person.tenant_id), session_id)
+        keys = _keys(TenantId(person.tenant_id), session_id)
         # The driver's UUIDs are a class of their own, which the encoder does not know.
         value = orjson.dumps(asdict(person) | {"read_at": read_at, "role": person.role.value}, default=str)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await self._put(keys=[key], args=[value, self._ttl])
+                await self._put(keys=keys, args=[value, self._ttl])
         except (TimeoutError, *REDIS_ERRORS):
             return
 
@@ -86,8 +92,23 @@ class SessionCache:
         except REDIS_ERRORS as error:
             log.warning("sessions not forgotten", tenant=tenant_id.hex, error=type(error).__name__)
 
+    async def forget_tenant(self, tenant_id: TenantId) -> None:
+        """As `forget`, of all sessions of the tenant, however many.
+
+        The mark outlasts the trust in every copy that was made before it, and no copy is made while it stands.
+        """
+        try:
+            await self._cache.set(redis_keys.tenant_changed(tenant_id), b"", ex=HOLD_SECONDS)
+            await self._live.publish(redis_keys.identity_live(tenant_id), EVERYBODY)
+        except REDIS_ERRORS as error:
+            log.warning("sessions not forgotten", tenant=tenant_id.hex, error=type(error).__name__)
+
 
 _MOMENTS = tuple(field.name for field in fields(UserRecord) if field.name.endswith("_at"))
+
+
+def _keys(tenant_id: TenantId, session_id: UUID) -> list[str]:
+    return [redis_keys.session(tenant_id, session_id), redis_keys.tenant_changed(tenant_id)]
 
 
 def _record(values: dict[str, object]) -> UserRecord:

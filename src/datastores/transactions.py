@@ -115,6 +115,12 @@ class _Writing(_Reading):
             await self.session.flush()
             return (await self._connection.execute(statement, parameters)).all()
 
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncGenerator[None, None]:
+        """Undo what is done inside, and that alone, when it raises."""
+        async with self._connection.begin_nested():
+            yield
+
     async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         """COPY rows into a table. PostgreSQL refuses it on a table with row-level security: use a temporary one."""
         async with self._turn:

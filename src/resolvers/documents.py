@@ -11,7 +11,8 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from core.errors import DocumentError, ErrorCode, RequestError
 from core.ids import NodeKind, TenantId, new_id
-from datastores import knowledge, people, redis_keys
+from core.security import InvalidTokenError
+from datastores import knowledge, people, redis_keys, tenants
 from datastores.files import FileTooLargeError, StoredFile
 from datastores.models import AssistantDocument, Document, DocumentStatus
 from datastores.pages import Page, PageRequest
@@ -211,6 +212,8 @@ async def open_link(services: Services, signed: str) -> DocumentRecord | None:
     """The document that a signed link opens; None when its original is gone. Raises `InvalidTokenError`."""
     tenant_id, document_id = services.signer.check_file(signed, time.time())
     async with services.postgres.read(tenant_id) as tx:
+        if await tenants.is_suspended(tx):
+            raise InvalidTokenError("This organisation is suspended.")
         record = await knowledge.document_by_id(tx, document_id)
     if record is None or not record.stored or not services.files.path(tenant_id, document_id).is_file():
         return None

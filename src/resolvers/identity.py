@@ -27,7 +27,7 @@ async def sign_up(
             return InvalidInput(f"Between 1 and {NAME_CHARS} printable characters are needed.", field)
     if (refused := passwords.refuse(password, "password")) is not None:
         return refused
-    address = _address(email)
+    address = email_address(email)
     if address is None:
         return InvalidInput("This is not an e-mail address.", "email")
     if (limited := await context.take(context.by_address(context.limits.sign_up))) is not None:
@@ -50,7 +50,7 @@ async def sign_up(
 
 async def sign_in(context: Context, *, email: str, password: str) -> SignedIn | InvalidCredentials | RateLimited:
     """Check a password. An unknown account takes as long and gets the same answer as a wrong password."""
-    address = _address(email)
+    address = email_address(email)
     limited = await context.take(
         context.by_address(context.limits.sign_in),
         context.by_account(context.limits.sign_in_account, address or email[:EMAIL_CHARS]),
@@ -70,7 +70,7 @@ async def sign_in(context: Context, *, email: str, password: str) -> SignedIn | 
         return await open_session(context, tx, user)
 
 
-def _address(email: str) -> str | None:
+def email_address(email: str) -> str | None:
     """The address as it is stored, however it is typed: in lower case and in Unicode's composed form; None for none."""
     if len(email) > EMAIL_CHARS:
         return None

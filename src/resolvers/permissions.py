@@ -39,6 +39,7 @@ ANYBODY = None
 SIGNED_IN = Role.USER
 """The weakest role: whoever is signed in has it."""
 MANAGES = Role.BUSINESS
+ADMINISTERS = Role.ADMIN
 
 
 class Operation(enum.Enum):
@@ -58,6 +59,7 @@ class Operation(enum.Enum):
     VIEWER_MEMBERS = Permission("Viewer.members", MANAGES, "Everybody in the organisation.")
     VIEWER_SESSIONS = Permission("Viewer.sessions", SIGNED_IN, "One's own sessions.")
     VIEWER_API_KEYS = Permission("Viewer.apiKeys", MANAGES, "All API keys of the organisation, never their secrets.")
+    VIEWER_TENANTS = Permission("Viewer.tenants", ADMINISTERS, "Every organisation of the platform, nothing in it.")
     VIEWER_PASSAGES = Permission(
         "Viewer.passages",
         SIGNED_IN,
@@ -109,6 +111,13 @@ class Operation(enum.Enum):
     REVOKE_API_KEY = Permission(
         "Mutation.revokeApiKey", MANAGES, "All API keys of the organisation.", NodeKind.API_KEY, api_key=False
     )
+    CREATE_TENANT = Permission(
+        "Mutation.createTenant", ADMINISTERS, "A new organisation, with its first person.", NodeKind.TENANT
+    )
+    SUSPEND_TENANT = Permission(
+        "Mutation.suspendTenant", ADMINISTERS, "Every organisation but one's own.", NodeKind.TENANT
+    )
+    RESUME_TENANT = Permission("Mutation.resumeTenant", ADMINISTERS, "Every organisation.", NodeKind.TENANT)
     UPLOAD_DOCUMENT = Permission(
         "Mutation.uploadDocument",
         MANAGES,

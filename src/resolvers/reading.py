@@ -17,6 +17,7 @@ from loaders.visible import Visible
 from resolvers.arguments import argument_id, count
 from resolvers.context import Context
 from resolvers.permissions import Operation
+from resolvers.tenants import any_tenant
 from resolvers.texts import is_blank, is_storable
 
 MAX_NODES = 100
@@ -53,7 +54,7 @@ async def node(context: Context, text: str) -> object | None:
         NodeKind.ANSWER: loaders.answers,
     }
     if kind is NodeKind.TENANT:
-        return await people.tenant_of(context.reads) if value == person.tenant_id else None
+        return await any_tenant(context, person, value)
     # Sessions and API keys have ids to act on, and are no nodes.
     return await by_kind[kind].load(value) if kind in by_kind else None
 

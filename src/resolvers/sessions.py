@@ -20,6 +20,14 @@ from resolvers.permissions import Operation
 from resolvers.results import InvalidCredentials, InvalidInput, NotFound
 
 DEVICE_CHARS = 200
+_SUSPENDED = {
+    sessions.Refusal.SUSPENDED: "This account is suspended.",
+    sessions.Refusal.TENANT_SUSPENDED: "This organisation is suspended.",
+}
+
+
+class _SuspendedError(Exception):
+    """Rolls the use of a refresh token back."""
 
 
 @dataclass(slots=True)
@@ -50,7 +58,8 @@ async def open_session(context: Context, tx: WriteTransaction, user: UserRecord)
 async def refresh_session(context: Context, token: str | None) -> SignedIn | InvalidCredentials:
     """Exchange a refresh token, once, for an access token and the next refresh token.
 
-    A token that comes a second time was stolen, before or after its owner used it: the session ends for both.
+    A token that comes a second time was stolen, before or after its owner used it: the session ends for both. One that
+    comes during a suspension is good afterwards, as the session is.
     """
     refused = InvalidCredentials("The refresh token is not valid. Sign in again.")
     given = token if token is not None else context.cookie and context.cookie.value
@@ -61,21 +70,26 @@ async def refresh_session(context: Context, token: str | None) -> SignedIn | Inv
     except InvalidTokenError:
         return refused
     ended: list[UUID] = []
-    async with context.services.postgres.write(read.tenant_id) as tx:
-        used = await sessions.use_refresh_token(tx, read.id, read.hash)
-        if used is None:
-            return refused
-        if used.fresh:
-            found = await sessions.standing(tx, used.user_id, used.session_id)
-            if found.refusal is None and found.person is not None:
-                await sessions.touch(
-                    tx, used.session_id, address=context.client.address, expires_at=_idle_until(context)
+    try:
+        async with context.services.postgres.write(read.tenant_id) as tx:
+            used = await sessions.use_refresh_token(tx, read.id, read.hash)
+            if used is None:
+                return refused
+            if used.fresh:
+                found = await sessions.standing(tx, used.user_id, used.session_id)
+                if found.refusal is None and found.person is not None:
+                    await sessions.touch(
+                        tx, used.session_id, address=context.client.address, expires_at=_idle_until(context)
+                    )
+                    return await _hand_out(context, tx, found.person, used.session_id)
+                if found.refusal in _SUSPENDED:
+                    raise _SuspendedError(_SUSPENDED[found.refusal])
+            else:
+                ended = await sessions.revoke(
+                    tx, RevocationReason.TOKEN_REUSED, user_id=used.user_id, session_id=used.session_id
                 )
-                return await _hand_out(context, tx, found.person, used.session_id)
-        else:
-            ended = await sessions.revoke(
-                tx, RevocationReason.TOKEN_REUSED, user_id=used.user_id, session_id=used.session_id
-            )
+    except _SuspendedError as error:
+        return InvalidCredentials(str(error))
     await context.services.standings.changed(read.tenant_id, ended)
     if context.cookie is not None:
         context.cookie.clear()

@@ -15,7 +15,7 @@ from datastores.api_keys import key_standing, note_use
 from datastores.live import LiveChannels, LiveFeed
 from datastores.postgres import Postgres
 from datastores.records import UserRecord
-from datastores.session_cache import SessionCache
+from datastores.session_cache import EVERYBODY, SessionCache
 from datastores.sessions import Refusal, standing
 from datastores.transactions import Reads
 
@@ -61,6 +61,10 @@ class Standings:
         if session_ids:
             await self._cache.forget(tenant_id, session_ids)
 
+    async def tenant_changed(self, tenant_id: TenantId) -> None:
+        """The tenant has been suspended or resumed: call after the commit."""
+        await self._cache.forget_tenant(tenant_id)
+
     @asynccontextmanager
     async def watch(self, tenant_id: TenantId) -> AsyncGenerator[Watch, None]:
         """Hear of changes to a tenant's sessions."""
@@ -76,9 +80,9 @@ class Watch:
 
     async def news(self, session_id: UUID, within: float) -> None:
         """Return when the session may have changed, after `within` seconds at the latest."""
-        name = session_id.hex.encode()
+        names = {session_id.hex.encode(), EVERYBODY}
         deadline = time.monotonic() + min(within, LOOK_SECONDS if self._live.connected else BLIND_SECONDS)
         while (left := deadline - time.monotonic()) > 0:
             messages = await self._feed.take(left)
-            if messages is None or any(name in message.split() for message in messages):
+            if messages is None or any(names.intersection(message.split()) for message in messages):
                 return

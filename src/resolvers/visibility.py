@@ -30,7 +30,7 @@ _SCOPE = (
 
 VISIBILITY = (
     # People and organisations.
-    _row("Tenant", "id name createdAt", "Whoever is in the organisation."),
+    _row("Tenant", "id name createdAt suspendedAt", "Whoever is in the organisation, and every ADMIN."),
     _row(
         "User",
         "id name email role suspendedAt createdAt",
@@ -106,12 +106,12 @@ VISIBILITY = (
     # Lists.
     _row(
         "ApiKeyConnection AssistantConnection ConversationConnection DeviceSessionConnection DocumentConnection "
-        "MemberConnection MessageConnection",
+        "MemberConnection MessageConnection TenantConnection",
         "edges nodes pageInfo",
         "Whoever may read the list.",
     ),
     _row(
-        "ApiKeyEdge AssistantEdge ConversationEdge DeviceSessionEdge DocumentEdge MemberEdge MessageEdge",
+        "ApiKeyEdge AssistantEdge ConversationEdge DeviceSessionEdge DocumentEdge MemberEdge MessageEdge TenantEdge",
         "cursor node",
         "Whoever may read the list.",
     ),
@@ -125,6 +125,8 @@ VISIBILITY = (
     _row("RemoveMemberPayload", "userId", "Whoever has called the mutation."),
     _row("CreateApiKeyPayload", "secret apiKey", "Whoever has called the mutation; the secret this once."),
     _row("RevokeApiKeyPayload", "apiKey", "Whoever has called the mutation."),
+    _row("CreateTenantPayload", "tenant user", "Whoever has called the mutation."),
+    _row("SuspendTenantPayload ResumeTenantPayload", "tenant", "Whoever has called the mutation."),
     _row("UploadDocumentPayload", "document", "Whoever has called the mutation."),
     _row("StartConversationPayload", "conversation", "Whoever has called the mutation."),
     _row("SendMessagePayload", "message answer", "Whoever has called the mutation."),

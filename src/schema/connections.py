@@ -98,6 +98,11 @@ def session_cursor(record: Any) -> str:
     return cursor_of_time(ListKind.SESSIONS, record.created_at, record.id)
 
 
+def tenant_cursor(record: Any) -> str:
+    """The cursor of `Viewer.tenants`."""
+    return cursor_of_time(ListKind.TENANTS, record.created_at, record.id)
+
+
 def api_key_cursor(record: Any) -> str:
     """The cursor of `Viewer.apiKeys`."""
     return cursor_of_time(ListKind.API_KEYS, record.created_at, record.id)

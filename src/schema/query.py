@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import strawberry
 
 from core.ids import ListKind
-from resolvers import api_keys, conversations, documents, members, reading, sessions
+from resolvers import api_keys, conversations, documents, members, reading, sessions, tenants
 from resolvers.arguments import forward_page
 from resolvers.permissions import Operation
 from schema.connections import (
@@ -18,6 +18,7 @@ from schema.connections import (
     document_cursor,
     member_cursor,
     session_cursor,
+    tenant_cursor,
 )
 from schema.enums import DocumentStatus
 from schema.interfaces import Node
@@ -25,7 +26,7 @@ from schema.records import Info
 from schema.types.chat import ConversationConnection
 from schema.types.identity import ApiKeyConnection, DeviceSessionConnection, MemberConnection
 from schema.types.knowledge import DocumentConnection, Passage
-from schema.types.people import AssistantConnection, Tenant, User
+from schema.types.people import AssistantConnection, Tenant, TenantConnection, User
 
 First = Annotated[int | None, strawberry.argument(description="1 to 100; 20 by default.")]
 After = Annotated[str | None, strawberry.argument(description="A cursor of this list: the page begins after it.")]
@@ -83,6 +84,19 @@ class Viewer:
     async def api_keys(self, info: Info, first: First = None, after: After = None) -> ApiKeyConnection:
         page = await api_keys.all_keys(info.context, forward_page(ListKind.API_KEYS, first, after))
         return ConnectionRecord(page, api_key_cursor)  # type: ignore[return-value]
+
+    @strawberry.field(description="Every organisation of the platform, newest first. Needs the role ADMIN.")
+    async def tenants(
+        self,
+        info: Info,
+        name: Annotated[str | None, strawberry.argument(description="Those whose name contains it.")] = None,
+        suspended: Annotated[bool | None, strawberry.argument(description="Those that are, or are not.")] = None,
+        first: First = None,
+        after: After = None,
+    ) -> TenantConnection:
+        request = forward_page(ListKind.TENANTS, first, after)
+        page = await tenants.all_tenants(info.context, name, suspended, request)
+        return ConnectionRecord(page, tenant_cursor)  # type: ignore[return-value]
 
     @strawberry.field(
         description="What retrieval gives for a question: the passages an answer would be grounded in, best first."

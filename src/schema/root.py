@@ -14,8 +14,11 @@ from schema.knowledge import KnowledgeMutations
 from schema.messages import MessageMutations
 from schema.query import Query
 from schema.subscription import Subscription
+from schema.tenants import TenantMutations
 
-Mutation = merge_types("Mutation", (IdentityMutations, AccessMutations, KnowledgeMutations, MessageMutations))
+Mutation = merge_types(
+    "Mutation", (IdentityMutations, AccessMutations, TenantMutations, KnowledgeMutations, MessageMutations)
+)
 
 
 _DEFAULTS: Final = Settings.model_construct()

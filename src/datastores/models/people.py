@@ -50,6 +50,7 @@ class Tenant(SQLModel, table=True):
     """The unit of isolation: one organisation."""
 
     __tablename__ = "tenants"
+    __table_args__ = (sa.Index(None, "created_at", "id"),)
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
     name: str

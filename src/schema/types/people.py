@@ -19,6 +19,9 @@ class Tenant(Node):
     id: strawberry.ID = global_id(NodeKind.TENANT)
     name: str
     created_at: datetime
+    suspended_at: datetime | None = strawberry.field(
+        description="Since when nobody of it may come in; null: they may. An administrator of the platform decides."
+    )
 
 
 @backed_by(records.UserRecord, description="A person.")
@@ -52,4 +55,17 @@ class AssistantEdge:
 class AssistantConnection:
     edges: list[AssistantEdge]
     nodes: list[Assistant]
+    page_info: PageInfo
+
+
+@backed_by(EdgeRecord, name="TenantEdge")
+class TenantEdge:
+    cursor: str = edge_cursor()
+    node: Tenant
+
+
+@backed_by(ConnectionRecord, name="TenantConnection")
+class TenantConnection:
+    edges: list[TenantEdge]
+    nodes: list[Tenant]
     page_info: PageInfo

@@ -1,0 +1,68 @@
+"""How the platform gets its administrators: from its operator, on the server, never through the API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.ids import TenantId
+from datastores import members, sessions
+from datastores.models import Role
+from datastores.people import add_user, credentials_of, ensure_tenant, tenant_of
+from datastores.postgres import Purpose
+from datastores.tenants import PLATFORM_TENANT
+from resolvers import passwords
+from resolvers.context import Services
+from resolvers.identity import NAME_CHARS, email_address
+from resolvers.results import Conflict, InvalidInput, NotFound
+from resolvers.texts import is_name
+
+ORGANIZATION = "Platform"
+
+
+@dataclass(frozen=True, slots=True)
+class Administrator:
+    """Whose role is now ADMIN, and in which organisation."""
+
+    email: str
+    organization: str
+
+
+async def raise_to_administrator(services: Services, email: str) -> Administrator | NotFound | InvalidInput:
+    """Give an account the role ADMIN, in the organisation where it is. It counts at once."""
+    address = email_address(email)
+    if address is None:
+        return InvalidInput("This is not an e-mail address.", "email")
+    async with services.postgres.platform(Purpose.ADMIN) as platform:
+        found = await credentials_of(platform, address)
+    if found is None:
+        return NotFound.of("account")
+    tenant_id = TenantId(found.tenant_id)
+    async with services.postgres.write(tenant_id) as tx:
+        await members.change_member(tx, found.user_id, role=Role.ADMIN, suspended=None)
+        tenant = await tenant_of(tx)
+        live = await sessions.standing_ids(tx, found.user_id)
+    await services.standings.changed(tenant_id, live)
+    return Administrator(address, tenant.name)
+
+
+async def add_administrator(
+    services: Services, *, email: str, name: str, password: str
+) -> Administrator | InvalidInput | Conflict:
+    """A new account with the role ADMIN in the platform's own organisation, which is founded with its first one."""
+    if not is_name(name, NAME_CHARS):
+        return InvalidInput(f"Between 1 and {NAME_CHARS} printable characters are needed.", "name")
+    if (refused := passwords.refuse(password, "password")) is not None:
+        return refused
+    address = email_address(email)
+    if address is None:
+        return InvalidInput("This is not an e-mail address.", "email")
+    hashed = await passwords.hashed(password)
+    model_id = services.providers.embeddings().model_id
+    async with services.postgres.platform(Purpose.ADMIN) as tx:
+        await ensure_tenant(tx, PLATFORM_TENANT, name=ORGANIZATION, embedding_model_id=model_id)
+        added = await add_user(
+            tx, PLATFORM_TENANT, name=name.strip(), email=address, password_hash=hashed, role=Role.ADMIN
+        )
+    if added is None:
+        return Conflict("There is an account with this e-mail address already.")
+    return Administrator(address, ORGANIZATION)
