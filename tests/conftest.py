@@ -29,6 +29,9 @@ PLENTY = {
     **{f"rate_limit_{name}_burst": 1_000_000 for name in _RATES},
     "rate_limit_burst": 1_000_000,
     "rate_limit_concurrent_answers": 1_000,
+    "socket_message_bytes": 1024 * 1024,
+    "sockets_per_person": 1_000,
+    "sockets_per_address": 1_000,
 }
 """Limits that no test runs into unless it asks for them."""
 

@@ -14,6 +14,7 @@ import aiohttp
 import uvicorn
 
 from app.asgi import create_app
+from app.server import server_config
 from app.worker import run_worker
 from core.ids import TenantId
 from core.settings import Settings
@@ -195,10 +196,7 @@ async def running_product(settings: Settings, *, worker: bool = True, flush: boo
         await redis.flushdb()
         await redis.aclose()
     app = create_app(settings)
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, ws="websockets-sansio", log_config=None, timeout_graceful_shutdown=2
-    )
-    server = _Server(config)
+    server = _Server(server_config(app, settings, grace_seconds=2))
     serving = asyncio.create_task(server.serve())
     working = asyncio.create_task(run_worker(settings)) if worker else None
     try:

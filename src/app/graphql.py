@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import orjson
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
@@ -17,6 +18,7 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types.unset import UNSET, UnsetType
 
 from app.cookies import cookie_of
+from app.socket_places import SocketPlaces
 from app.sockets import JsonTextAdapter, WebSocketHandler
 from app.uploads import RequestAdapter, close_files, discard
 from core.errors import RequestError, RequestErrorCode
@@ -45,8 +47,13 @@ class ColloquyGraphQL(GraphQL[Context, None]):
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
             multipart_uploads_enabled=True,
             allowed_origins=settings.cors_origins,
+            connection_init_wait_timeout=timedelta(seconds=settings.socket_init_timeout),
+            max_subscriptions_per_connection=None,  # the handler has a limit of its own, with a better answer
         )
         self._services = services
+        self.socket_places = SocketPlaces(
+            per_address=settings.sockets_per_address, per_person=settings.sockets_per_person
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve; what is wrong with a request as a whole is said as a GraphQL error, too."""

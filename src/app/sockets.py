@@ -9,37 +9,42 @@ import asyncio
 import copy
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+import structlog
 from graphql import FieldNode, GraphQLError, OperationDefinitionNode, get_operation_ast, parse
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.websockets import WebSocketDisconnect
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import WebSocketDisconnected
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Operation
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
     ConnectionInitMessage,
-    Message,
     PingMessage,
     SubscribeMessage,
 )
 
+from app.socket_limits import LimitedSocket
 from core.errors import RequestError
-from core.ids import new_id
 from core.tasks import end_tasks
 from datastores.records import UserRecord
 from resolvers.context import Context
 
 FORBIDDEN = 4403
+TRY_AGAIN = 1013
+REASON_BYTES = 123
+"""Of a close frame's reason (RFC 6455, 5.5)."""
 AGAIN_SECONDS = 1.0
 """Pause after PostgreSQL could not be asked."""
 OWN_FIELDS = frozenset({"answer"})
 """Subscriptions to what is the person's own: a weaker role still reads it."""
+log = structlog.get_logger(__name__)
 
 
-class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
+class WebSocketHandler(LimitedSocket):
     """A bad operation fails alone; who may no longer be here is told why, and shown out."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -49,20 +54,16 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         """Ids of operations that have been accepted, and have not begun to run."""
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
-        """Accept an operation; Strawberry drops the payload's `extensions`.
-
-        One that comes too often fails alone, before its document is parsed.
-        """
-        if self.connection_acknowledged and message["id"] not in self.operations:
-            try:
-                await self.context.take_request()
-            except RequestError as error:
-                await self._refuse(message["id"], error)
-                return
+        """Accept an operation; Strawberry drops the payload's `extensions`."""
         await super().handle_subscribe(message)
         asked = message["payload"].get("extensions")
-        if isinstance(asked, dict) and asked.get("cost") is True and message["id"] in self.operations:
+        if asked and asked.get("cost") is True and message["id"] in self.operations:
             self._asked_for_cost.add(message["id"])
+
+    async def cleanup_operation(self, operation_id: str) -> None:
+        """End an operation, which may not have begun to run."""
+        self._asked_for_cost.discard(operation_id)
+        await super().cleanup_operation(operation_id)
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
         """Run one operation of the socket with loaders and a transaction of its own."""
@@ -73,20 +74,14 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             scope.context.report_cost()
         await super(WebSocketHandler, scope).run_operation(operation)
 
-    async def handle_message(self, message: Message) -> None:
-        """Whatever is no message of the protocol closes the socket with 4400."""
-        if isinstance(message, dict):
-            try:
-                await super().handle_message(message)
-                return
-            except (AttributeError, TypeError):
-                # Strawberry trusts the shape of a message's parts.
-                pass
-        await self.handle_invalid_message("This is not a message of graphql-transport-ws")
-
     async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
         """Acknowledge, and from then on keep an eye on what the token is good for."""
-        await super().handle_connection_init(message)
+        try:
+            await super().handle_connection_init(message)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("socket not signed in", error=type(error).__name__)
+            await self.websocket.close(TRY_AGAIN, "Nobody can be signed in at the moment. Try again later.")
+            return
         if self.connection_acknowledged and self.context.claims is not None and self._watching is None:
             self._watching = asyncio.create_task(self._watch(), name="socket-rights")
 
@@ -103,10 +98,6 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         """A client that went away while it was sent something is no fault worth a traceback."""
         if not isinstance(error, WebSocketDisconnected):
             await super().handle_task_exception(error)
-
-    def forget_id(self, id: str) -> None:
-        """Free an operation's id; the client may have completed it in the same moment."""
-        self.operations.pop(id, None)
 
     async def shutdown(self) -> None:
         """Stop watching before the operations end."""
@@ -169,13 +160,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
     async def _show_out(self, error: RequestError) -> None:
         for operation in list(self.operations.values()):
             await self._end(operation, error)
-        # A reason of a close frame has at most 123 bytes (RFC 6455, 5.5).
-        await self.websocket.close(code=FORBIDDEN, reason=error.message[:120])
-
-    async def _refuse(self, id: str, error: RequestError) -> None:
-        """Answer an operation that is not begun."""
-        refusal = GraphQLError(error.message, extensions=error.extensions(new_id().hex))
-        await self.send_message({"id": id, "type": "error", "payload": [refusal.formatted]})
+        await self.websocket.close(code=FORBIDDEN, reason=error.message)
 
     async def _end(self, operation: Operation[Context, None], error: RequestError) -> None:
         extensions = error.extensions(self.context.request_id)
@@ -188,6 +173,12 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
 
 class JsonTextAdapter(ASGIWebSocketAdapter):
     """Sends text frames, which is what the protocol asks for, though our JSON is made as bytes."""
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close with as much of the reason as fits; nothing happens to a socket that has been closed already."""
+        shown = reason.encode("utf-8", "replace")[:REASON_BYTES].decode("utf-8", "ignore")
+        with suppress(WebSocketDisconnect, RuntimeError):
+            await super().close(code, shown)
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         """Send one message. Raises `WebSocketDisconnected`."""

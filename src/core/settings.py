@@ -101,6 +101,23 @@ class Settings(BaseSettings):
     rate_limit_concurrent_answers: int = Field(20, ge=1)
     """Of a tenant, over all processes."""
 
+    socket_init_timeout: float = Field(10.0, gt=0)
+    """Seconds from a WebSocket's handshake to its `connection_init`."""
+    socket_idle_timeout: float = Field(300.0, gt=0)
+    """Seconds that one stays open without an operation and without a message from the client."""
+    socket_ping_interval: float = Field(20.0, gt=0)
+    """Seconds between pings to its client."""
+    socket_ping_timeout: float = Field(20.0, gt=0)
+    """Seconds that the client has to answer one."""
+    socket_message_bytes: int = Field(128 * 1024, ge=1024)
+    """Of a client's message: the longest question fits, were each of its 10,000 characters two escapes of six bytes."""
+    socket_operations: int = Field(100, ge=1)
+    """At once on one socket."""
+    sockets_per_person: int = Field(20, ge=1)
+    """Open at once in one process."""
+    sockets_per_address: int = Field(100, ge=1)
+    """The same of those on which nobody has signed in."""
+
     retrieval_top_k: int = Field(5, ge=1, le=20)
 
     answer_log_ttl: int = Field(60, ge=1)

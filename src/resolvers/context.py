@@ -22,7 +22,7 @@ from datastores.files import FileStorage
 from datastores.live import LiveChannels
 from datastores.postgres import Postgres
 from datastores.rate_limits import RateLimiter
-from datastores.rates import Demand, Limit, RateLimits, Refusal, Subjects
+from datastores.rates import Demand, Limit, RateLimits, Refusal, Subject, Subjects
 from datastores.records import UserRecord
 from datastores.transactions import LazyRead, StatementCount, WriteTransaction
 from jobs.queue import JobQueue
@@ -167,10 +167,15 @@ class Context:
         return Demand(limit, self.services.rates.subjects.account(email))
 
     def by_person(self, limit: Limit) -> Demand:
-        """One of a limit on whoever is signed in, a person or an API key: by the verified token alone, without SQL."""
+        """One of a limit on whoever is signed in."""
+        return Demand(limit, self.subject)
+
+    @property
+    def subject(self) -> Subject:
+        """Whoever is signed in, a person or an API key: by the verified token alone, without SQL."""
         assert self.claims is not None, "nobody is signed in"
         who = self.claims.user_id or self.claims.session_id
-        return Demand(limit, self.services.rates.subjects.person(self.claims.tenant_id, who))
+        return self.services.rates.subjects.person(self.claims.tenant_id, who)
 
     async def take(self, *demands: Demand) -> RateLimited | None:
         """Count all of these, or count none and say when to come again. Call it before anything is done."""

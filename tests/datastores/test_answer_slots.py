@@ -73,6 +73,23 @@ async def test_a_hundred_that_ask_at_once_of_two_processes_get_as_many_as_there_
     assert outcomes.count(FULL) == 93
 
 
+async def test_who_waits_comes_before_newcomers_and_for_no_longer_than_it_asks(redis: Redis) -> None:
+    slots, (first, waiting, newcomer) = slots_on(redis, 1), (uuid4(), uuid4(), uuid4())
+    assert await slots.acquire_or_wait(TENANT, first)
+    assert not await slots.acquire_or_wait(TENANT, waiting)
+    await slots.release(TENANT, first)
+    assert await slots.acquire(TENANT, newcomer) == FULL
+    assert await slots.acquire_or_wait(TENANT, waiting)
+    assert [slots.holds(holder) for holder in (first, waiting, newcomer)] == [False, True, False]
+    await slots.release(TENANT, waiting)
+    assert await slots.acquire(TENANT, newcomer) is None
+    assert not await slots.acquire_or_wait(TENANT, waiting)
+    await slots.release(TENANT, newcomer)
+    seconds, _ = await redis.time()
+    await redis.zadd(f"colloquy:{TENANT.hex}:answer-waits", {waiting.hex: seconds * 1_000 - 1}, xx=True)
+    assert await slots.acquire(TENANT, newcomer) is None
+
+
 async def test_a_slot_whose_holder_died_is_free_when_its_lease_ends(redis: Redis) -> None:
     slots, (dead, alive, new) = slots_on(redis), (uuid4(), uuid4(), uuid4())
     await slots.acquire(TENANT, dead)

@@ -45,6 +45,9 @@ def test_the_socket_handler_has_the_methods_that_we_override() -> None:
     for name in (
         "handle_subscribe",
         "run_operation",
+        "cleanup_operation",
+        "handle",
+        "handle_message",
         "handle_connection_init",
         "handle_ping",
         "handle_task_exception",

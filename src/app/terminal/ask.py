@@ -28,7 +28,7 @@ from app.terminal.events import (
     StoredDocument,
     Usage,
 )
-from app.terminal.failures import ClientFailure, Refused, UsageProblem
+from app.terminal.failures import ClientFailure, Limited, Refused, UsageProblem
 from app.terminal.follow import Patience, follow_answer, follow_document, persist
 
 DONE: Final = 0
@@ -58,6 +58,7 @@ class _Ask:
 
     async def run(self, question: str, file: Path | None, log_in: LogIn) -> int:
         """The exit code. Raises ClientFailure, OSError for a file that cannot be read."""
+        self.client.on_limited = self._limited
         try:
             name = await self.client.sign_in()
         except Refused as failure:
@@ -206,6 +207,9 @@ class _Ask:
             "restarts": self.restarts,
             "reconnects": self.reconnects,
         }
+
+    def _limited(self, limit: Limited) -> None:
+        self.display.note(f"{limit.message} Waiting.")
 
     def _outage(self, what: str, failures: int, borne: int) -> None:
         self.reconnects += 1

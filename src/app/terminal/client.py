@@ -5,6 +5,8 @@ Every method raises `failures.ClientFailure` or one of its kinds, and nothing el
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import io
 import mimetypes
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -12,7 +14,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextman
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
@@ -25,7 +27,7 @@ from gql.transport.websockets import WebsocketsTransport
 
 from app.terminal import operations
 from app.terminal.events import Event, Json, Progress, StoredDocument, read_event, read_progress
-from app.terminal.failures import ClientFailure, SignedOut
+from app.terminal.failures import ClientFailure, Limited, SignedOut
 from app.terminal.wire import is_local, refused, translate
 
 CONNECT_TIMEOUT: Final = 10.0
@@ -35,10 +37,14 @@ RESPONSE_TIMEOUT: Final = 60.0
 PING_INTERVAL: Final = 5.0
 """Seconds between the WebSocket's pings: with PING_TIMEOUT a dead network is noticed within 15 s."""
 PING_TIMEOUT: Final = 10.0
+LONGEST_WAIT: Final = 60.0
+"""Seconds that one call waits in all, where the server says that it comes too often; the slowest limit that it meets
+lets somebody in every 12."""
 MAX_FRAME: Final = 16 * 1024 * 1024
 """Bytes. A snapshot of a whole answer comes in one frame; the library's own limit is 1 MiB."""
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,26 @@ def graphql_url(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, path if path.endswith("/graphql") else f"{path}/graphql", "", ""))
 
 
+def _patient(
+    call: Callable[Concatenate[ColloquyClient, P], Awaitable[T]],
+) -> Callable[Concatenate[ColloquyClient, P], Awaitable[T]]:
+    """The call, made again when the server says so where it was refused for coming too often: nothing was done then."""
+
+    @functools.wraps(call)
+    async def made(self: ColloquyClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        left = LONGEST_WAIT
+        while True:
+            try:
+                return await call(self, *args, **kwargs)
+            except Limited as limit:
+                left -= limit.retry_after
+                if left < 0:
+                    raise
+                await self.wait_for(limit)
+
+    return made
+
+
 class ColloquyClient:
     """One person's session with one server. Use as `async with`; signs in on `sign_in()`, and again by itself when an
     access token has run out (they live 15 minutes)."""
@@ -84,6 +110,8 @@ class ColloquyClient:
         self.email = email
         self._password = password
         self._token: str | None = None
+        self.on_limited: Callable[[Limited], None] = lambda _: None
+        """Hears of each wait before it begins."""
         # A proxy of the environment is for the world outside; a server on this machine is reached directly.
         self._use_proxy = not is_local(self.url)
         self._http = AIOHTTPTransport(
@@ -106,6 +134,12 @@ class ColloquyClient:
         self._session = None
         await self._opened.aclose()
 
+    async def wait_for(self, limit: Limited) -> None:
+        """Come back when the server would admit what it has refused."""
+        self.on_limited(limit)
+        await asyncio.sleep(limit.retry_after)
+
+    @_patient
     async def sign_in(self) -> str:
         """Sign in; returns the person's name. Raises Refused(INVALID_CREDENTIALS)."""
         self._token = None
@@ -115,6 +149,7 @@ class ColloquyClient:
             name, self._token = str(session["user"]["name"]), str(session["accessToken"])
         return name
 
+    @_patient
     async def upload(self, path: Path, on_sent: Callable[[int], None]) -> StoredDocument:
         """Send a file; `on_sent` hears how many bytes have left. The same bytes are kept once: the document may have
         been there. Raises Refused, and OSError when the file cannot be read."""
@@ -134,16 +169,18 @@ class ColloquyClient:
             document = (result if was_there else _payload(result))["document"]
             return StoredDocument(str(document["id"]), str(document["name"]), was_there)
 
+    @_patient
     async def start_conversation(self) -> str:
         """A new conversation with the tenant's default assistant; returns its id."""
         data = await self._call(operations.START_CONVERSATION, {"input": {}})
         with self._reading():
             return str(_payload(data["startConversation"])["conversation"]["id"])
 
+    @_patient
     async def send_message(self, conversation_id: str, text: str, idempotency_key: str) -> Sent:
         """Ask. Sending again under the same key gives the same message and answer, so that a lost response is harmless.
 
-        Raises Refused: NOT_FOUND, INVALID_INPUT, RATE_LIMITED, IDEMPOTENCY_CONFLICT, INSUFFICIENT_CREDITS.
+        Raises Refused: NOT_FOUND, INVALID_INPUT, IDEMPOTENCY_CONFLICT, INSUFFICIENT_CREDITS.
         """
         question = {"conversationId": conversation_id, "text": text, "idempotencyKey": idempotency_key}
         data = await self._call(operations.SEND_MESSAGE, {"input": question})

@@ -26,3 +26,11 @@ class Refused(ClientFailure):
         super().__init__(f"{message.rstrip('.')} ({code}).{' ' + hint if hint else ''}")
         self.code = code
         self.message = message
+
+
+class Limited(Refused):
+    """It came too often: the same is admitted after `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__("RATE_LIMITED", message, hint=f"Ask again in {max(1, round(retry_after))} s.")
+        self.retry_after = retry_after

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from app.terminal.client import ColloquyClient
 from app.terminal.events import Delta, Event, Finished, Progress, Restarted
-from app.terminal.failures import ClientFailure, SignedOut, Transient
+from app.terminal.failures import ClientFailure, Limited, SignedOut, Transient
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class _Persistence:
     def succeeded(self) -> None:
         self.failures, self.renewed = 0, False
 
-    async def recover(self, failure: SignedOut | Transient) -> None:
+    async def recover(self, failure: SignedOut | Transient | Limited) -> None:
         """Come back when it is time to try again. Raises the failure when there is no use."""
         if isinstance(failure, SignedOut):
             if self.renewed:
@@ -62,6 +62,9 @@ class _Persistence:
             raise ClientFailure(
                 f"{str(failure).rstrip('.')}. Given up after {self.patience.tries} tries in a row."
             ) from failure
+        if isinstance(failure, Limited):
+            await self.client.wait_for(failure)
+            return
         self.on_outage(str(failure), self.failures, self.patience.tries)
         await asyncio.sleep(self.patience.wait(self.failures))
 
@@ -99,7 +102,7 @@ async def follow_document(
                     if snapshot.finished:
                         return
             raise Transient("The server ended the progress report before the document was done.")
-        except (SignedOut, Transient) as failure:
+        except (SignedOut, Transient, Limited) as failure:
             await persistence.recover(failure)
 
 
@@ -137,5 +140,5 @@ async def follow_answer(
                 raise Transient("The server ended the stream before the answer was done.")
             read_again, cursor, sequence = True, None, 0
             yield Restarted(sequence=0, cursor="", attempt=0, reason="events were missing, reading it again")
-        except (SignedOut, Transient) as failure:
+        except (SignedOut, Transient, Limited) as failure:
             await persistence.recover(failure)

@@ -14,6 +14,7 @@ mutation SignIn($input: SignInInput!) {
     __typename
     ... on SignInPayload { session { accessToken user { name } } }
     ... on UserError { code reason: message }
+    ... on RateLimited { retryAfterMs }
   }
 }
 """
@@ -25,6 +26,7 @@ mutation UploadDocument($input: UploadDocumentInput!) {
     ... on UploadDocumentPayload { document { id name } }
     ... on DuplicateDocument { document { id name } }
     ... on UserError { code reason: message }
+    ... on RateLimited { retryAfterMs }
   }
 }
 """

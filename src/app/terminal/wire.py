@@ -12,18 +12,19 @@ import aiohttp
 from gql.transport.exceptions import TransportQueryError, TransportServerError
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from app.terminal.failures import ClientFailure, Refused, SignedOut, Transient
+from app.terminal.failures import ClientFailure, Limited, Refused, SignedOut, Transient
 
 _HINTS = {
     "INVALID_CREDENTIALS": "Check the e-mail and the password.",
     "FORBIDDEN": "Sign in with --email and --password as somebody who may (documents need the role BUSINESS).",
-    "RATE_LIMITED": "Wait a little and ask again.",
     "GRAPHQL_VALIDATION_FAILED": "The server and this client are of different versions: update the older one.",
 }
 _AWAY = (429, 502, 503, 504)
 """HTTP statuses by which a server, or the balancer before it, says "not now"."""
 _SIGNED_OUT = (4401, 4403)
 """graphql-transport-ws: Unauthorized, Forbidden; also the code that a server closes a revoked session with."""
+_TOO_MANY_SOCKETS = 4429
+"""Colloquy's own meaning; the protocol's, a second connection_init, is nothing that we send."""
 _OUR_FAULT = range(4400, 4500)
 """graphql-transport-ws's other 44xx codes: the protocol was broken, and trying again breaks it again."""
 
@@ -39,10 +40,9 @@ def is_local(url: str) -> bool:
 
 def refused(code: str, message: str, *, retry_after_ms: object = None) -> Refused:
     """A `UserError` or a top-level error, with what a person can do about it."""
-    hint = _HINTS.get(code, "")
-    if isinstance(retry_after_ms, int):
-        hint = f"Ask again in {max(1, round(retry_after_ms / 1000))} s."
-    return Refused(code, message, hint=hint)
+    if code == "RATE_LIMITED":
+        return Limited(message, retry_after_ms / 1000 if isinstance(retry_after_ms, int) else 1.0)
+    return Refused(code, message, hint=_HINTS.get(code, ""))
 
 
 def translate(error: BaseException, url: str) -> ClientFailure:
@@ -103,8 +103,10 @@ def _from_cause(cause: BaseException, url: str) -> ClientFailure | None:
             code = cause.rcvd.code if cause.rcvd is not None else 1006
             if code in _SIGNED_OUT:
                 return SignedOut("The server does not accept this sign-in any more.")
+            reason = cause.rcvd.reason if cause.rcvd is not None else ""
+            if code == _TOO_MANY_SOCKETS:
+                return Transient(f"{url} closed the WebSocket: {reason or 'too many connections'}")
             if code in _OUR_FAULT and code != 4408:
-                reason = cause.rcvd.reason if cause.rcvd is not None else ""
                 return ClientFailure(f"{url} closed the WebSocket: {reason or 'no reason given'} ({code}).")
             return Transient(f"The connection to {url} broke off.")
         case aiohttp.ClientConnectorCertificateError():

@@ -29,6 +29,7 @@ class Limit(enum.Enum):
     INPUT_DEPTH = "An input is nested {actual} levels deep"
     INPUT_BYTES = "The variables have {actual} bytes"
     INPUT_DIGITS = "A number has {actual} digits"
+    SOCKET_OPERATIONS = "The socket has {actual} operations at once"
 
 
 class LimitExceededError(ValidationAbortedError):

@@ -39,6 +39,7 @@ class Errors:
 
     code: str
     message: str
+    retry_after_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ class StandIn:
                     self.left.set()
                     return socket
                 case Errors():
-                    error = _errors(step.code, step.message)["errors"]
+                    error = _errors(step.code, step.message, step.retry_after_ms)["errors"]
                     await socket.send_json({"id": identity, "type": "error", "payload": error})
                     break
                 case _ if callable(step):
@@ -207,8 +208,11 @@ class StandIn:
         return socket
 
 
-def _errors(code: str, message: str) -> dict[str, Any]:
-    return {"data": None, "errors": [{"message": message, "extensions": {"code": code, "requestId": "request-7"}}]}
+def _errors(code: str, message: str, retry_after_ms: int | None = None) -> dict[str, Any]:
+    extensions: dict[str, Any] = {"code": code, "requestId": "request-7"}
+    if retry_after_ms is not None:
+        extensions["retryAfterMs"] = retry_after_ms
+    return {"data": None, "errors": [{"message": message, "extensions": extensions}]}
 
 
 @contextmanager

@@ -190,22 +190,46 @@ def test_an_internal_error_names_the_request(stand_in: StandIn, ask_it: Asks, ca
     assert capsys.readouterr().err == "colloquy: Something went wrong (INTERNAL). Request request-7.\n"
 
 
-def test_a_rate_limit_says_when_to_come_back(stand_in: StandIn, ask_it: Asks, capsys: Captured) -> None:
-    limited = {
-        "__typename": "RateLimited",
-        "code": "RATE_LIMITED",
-        "message": "Too many questions.",
-        "retryAfterMs": 4200,
-    }
-    stand_in.results["sendMessage"] = [limited]
+def _limited(milliseconds: int) -> dict[str, object]:
+    words = "Too many questions. Try again in a second."
+    return {"__typename": "RateLimited", "code": "RATE_LIMITED", "message": words, "retryAfterMs": milliseconds}
+
+
+def test_what_comes_too_often_is_sent_again_when_the_server_says(
+    stand_in: StandIn, ask_it: Asks, capsys: Captured, tmp_path: Path
+) -> None:
+    (notes := tmp_path / "notes.txt").write_text("A file is read from its beginning again.")
+    for name in ("signIn", "uploadDocument", "startConversation", "sendMessage"):
+        stand_in.results[name] = [_limited(10)]
+    stand_in.progress = [[Errors("RATE_LIMITED", "Too many requests.", 10)], [progress("READY")]]
+    stand_in.answers = [[Errors("RATE_LIMITED", "Too many requests.", 10)], plain_answer()]
+
+    assert ask_it(file=notes) == 0
+    err = capsys.readouterr().err
+    assert err.count("Too many questions. Try again in a second. Waiting.\n") == 4
+    assert err.count("Too many requests. Waiting.\n") == 2
+    assert [content for _, _, content, _ in stand_in.uploads] == [notes.read_bytes()]
+
+
+def test_a_request_too_many_is_waited_for_over_http(stand_in: StandIn, ask_it: Asks, capsys: Captured) -> None:
+    extensions = {"code": "RATE_LIMITED", "requestId": "request-7", "retryAfterMs": 10}
+    body = json.dumps({"errors": [{"message": "Too many requests.", "extensions": extensions}]})
+    stand_in.faults["sendMessage"] = [Fault(status=429, body=body)]
+    stand_in.answers = [plain_answer()]
+
+    assert ask_it() == 0
+    assert capsys.readouterr().err == "Too many requests. Waiting.\n"
+
+
+def test_a_wait_that_is_too_long_is_left_to_the_person(stand_in: StandIn, ask_it: Asks, capsys: Captured) -> None:
+    stand_in.results["sendMessage"] = [_limited(61_000)]
 
     assert ask_it() == 1
-    assert capsys.readouterr().err == "colloquy: Too many questions (RATE_LIMITED). Ask again in 4 s.\n"
+    last = capsys.readouterr().err
+    assert last == "colloquy: Too many questions. Try again in a second (RATE_LIMITED). Ask again in 61 s.\n"
 
 
-def test_an_unknown_conversation_is_one_line(stand_in: StandIn, ask_it: Asks, capsys: Captured) -> None:
-    missing = {"__typename": "NotFound", "code": "NOT_FOUND", "message": "There is no such conversation."}
-    stand_in.results["sendMessage"] = [missing]
+def test_too_many_sockets_are_tried_again(stand_in: StandIn, ask_it: Asks) -> None:
+    stand_in.answers = [[Close(4429)], plain_answer()]
 
-    assert ask_it(conversation="gone") == 1
-    assert capsys.readouterr().err == "colloquy: There is no such conversation (NOT_FOUND).\n"
+    assert ask_it() == 0
