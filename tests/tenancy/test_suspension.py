@@ -94,13 +94,17 @@ async def slow(world: World, settings: Settings) -> AsyncIterator[Platform]:
 async def test_every_way_in_is_shut_while_suspended_and_open_again_afterwards(platform: Platform) -> None:
     business, product = platform.tenant.business, platform.product
     session = (await platform.result(SIGN_IN, email=business.email, password=PASSWORD))["session"]
-    (made,) = (await business.query(KEY, input={"name": "importer", "role": "BUSINESS"})).values()
-    tokens = [business.token, platform.tenant.user.token, session["accessToken"], made["secret"]]
+    used, unused = [
+        (await business.query(KEY, input={"name": name, "role": "BUSINESS"}))["createApiKey"]["secret"]
+        for name in ("used", "unused")
+    ]
+    tokens = [business.token, platform.tenant.user.token, session["accessToken"], used]
     assert [await platform.state(token) for token in tokens] == [None] * 4
     assert await platform.link() == 200
     await platform.suspend()
     before = await contents(product.settings)
     assert [await platform.state(token) for token in tokens] == ["This organisation is suspended."] * 4
+    assert await platform.state(unused) == "This organisation is suspended."
     signing_in = await platform.result(SIGN_IN, email=business.email, password=PASSWORD)
     assert signing_in == await platform.result(SIGN_IN, email=business.email, password="another password")
     assert signing_in["code"] == "INVALID_CREDENTIALS"
