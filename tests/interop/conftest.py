@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from node_programs import RunNode
 
 HERE = Path(__file__).resolve().parent
