@@ -22,7 +22,7 @@ from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UNSET, UnsetType
 
-from app.cookies import cookie_of
+from app.cookies import allowed_origins, cookie_of
 from app.graphql_requests import read_get, read_post
 from app.negotiation import JSON, media_type_for, response_status, status_of
 from app.socket_places import SocketPlaces
@@ -55,7 +55,7 @@ class ColloquyGraphQL(GraphQL[Context, None]):
             graphql_ide=None,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
             multipart_uploads_enabled=True,
-            allowed_origins=settings.cors_origins,
+            allowed_origins=allowed_origins(settings),
             connection_init_wait_timeout=timedelta(seconds=settings.socket_init_timeout),
             max_subscriptions_per_connection=None,  # the handler has a limit of its own, with a better answer
         )
