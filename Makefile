@@ -1,7 +1,7 @@
 # Everything a person does with a clone. `make` alone says what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test end-to-end demo lint types schema permissions lock web bootstrap bootstrap-dev
+.PHONY: help run test end-to-end demo lint types schema permissions lock web interop bootstrap bootstrap-dev
 
 BIN := .venv/bin
 UV := .cache/uv/bin/uv
@@ -26,7 +26,7 @@ run: bootstrap ## Start everything on this machine; settings come from the envir
 	@$(BIN)/python web/build || echo "GraphiQL could not be built; the API starts without it."
 	@exec $(BIN)/colloquy run
 
-test: bootstrap-dev web ## Run the tests on real embedded servers (ARGS="-k upload" for some of them)
+test: bootstrap-dev web interop ## Run the tests on real embedded servers (ARGS="-k upload" for some of them)
 	@$(BIN)/pytest -n 2 -m "not end_to_end" $(ARGS)
 
 end-to-end: bootstrap-dev ## Start the whole product as a person does, ask it, kill parts of it, start it again
@@ -51,6 +51,10 @@ permissions: bootstrap ## Write docs/permissions.md from the code
 
 web: bootstrap ## Build the web pages, if their sources have changed
 	@$(BIN)/python web/build
+
+# The npm packages of tests/interop; the tests would install them themselves, in their own time.
+interop: bootstrap-dev
+	@$(BIN)/python tests/interop/install > /dev/null
 
 lock: $(UV) ## Pin all dependencies anew, with hashes
 	$(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -q -o requirements.lock

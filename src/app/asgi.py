@@ -10,11 +10,12 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.cookies import HEADER
 from app.files import original
 from app.graphql import ColloquyGraphQL
+from app.headers import BrowserHeaders
 from app.health import healthz, readyz
 from app.services import api_services
 from app.uploads import PREFLIGHT_HEADERS
@@ -41,9 +42,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
             with suppress(asyncio.CancelledError):
                 await warming
 
-    app = Starlette(
+    app = _Application(
         routes=[
-            Route("/graphql", _Endpoint(), methods=["GET", "POST"]),
+            Route("/graphql", _Endpoint()),  # which says itself what it has against a method
             WebSocketRoute("/graphql", _Endpoint()),
             Route("/files/{signed}", original, methods=["GET"]),
             Route("/healthz", healthz, methods=["GET"]),
@@ -56,6 +57,13 @@ def create_app(settings: Settings | None = None) -> Starlette:
     )
     app.state.settings = settings
     return app
+
+
+class _Application(Starlette):
+    """Starlette's own answer to a fault of ours lies outside of its middleware; the headers belong on that, too."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return BrowserHeaders(super().build_middleware_stack(), self.state.settings)
 
 
 class _Endpoint:

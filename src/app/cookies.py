@@ -34,20 +34,25 @@ class ResponseCookie:
         self._response.delete_cookie(COOKIE, path=PATH, secure=self._secure, httponly=True, samesite="strict")
 
 
+def allowed_origins(settings: Settings) -> tuple[str, ...]:
+    """Where pages may be that use the cookie or open a socket, besides the host that a request was sent to."""
+    return (*settings.cors_origins, *([settings.resolved_public_url] if settings.public_url else []))
+
+
 def cookie_of(
     request: Request | WebSocket, response: Response | WebSocket, settings: Settings
 ) -> ResponseCookie | None:
     """The cookie, for a browser that asks by header to be signed in by one; else None, and any cookie is ignored.
 
-    Raises `RequestError` FORBIDDEN when the page that asks is neither ours nor one of CORS_ORIGINS'.
+    Never on a socket, nor by GET, to which browsers add no `Origin`. Raises `RequestError` FORBIDDEN when the page that
+    asks is neither ours nor one of CORS_ORIGINS', or does not say where it is.
     """
-    if not isinstance(response, Response) or HEADER not in request.headers:
+    if not isinstance(response, Response) or HEADER not in request.headers or request.scope["method"] != "POST":
         return None
     origin = request.headers.get("origin")
-    ours = {f"{request.url.scheme}://{request.url.netloc}", *settings.cors_origins}
-    if settings.public_url:
-        ours.add(settings.resolved_public_url)
-    if origin is not None and origin not in ours:
+    if origin is None:
+        raise RequestError.forbidden("Whoever uses this API's cookie must say in `Origin` where its page is.")
+    if origin not in {f"{request.url.scheme}://{request.url.netloc}", *allowed_origins(settings)}:
         raise RequestError.forbidden(f"Pages of {origin[:100]} may not use this API's cookie.")
     secure = settings.environment == "production"
     return ResponseCookie(request.cookies.get(COOKIE), response, secure=secure)

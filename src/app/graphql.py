@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 
 import orjson
+import structlog
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from graphql import GraphQLError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError
-from strawberry.http import GraphQLRequestData
+from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types import ExecutionResult
+from strawberry.types.execution import PreExecutionError
+from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UNSET, UnsetType
 
-from app.cookies import cookie_of
+from app.cookies import allowed_origins, cookie_of
+from app.graphql_requests import read_get, read_post
+from app.negotiation import JSON, media_type_for, response_status, status_of
 from app.socket_places import SocketPlaces
 from app.sockets import JsonTextAdapter, WebSocketHandler
 from app.uploads import RequestAdapter, close_files, discard
@@ -25,11 +32,13 @@ from core.errors import RequestError, RequestErrorCode
 from core.ids import new_id
 from datastores.rates import whole_seconds
 from resolvers.context import Client, Context, Services
+from schema.execution import INTERNAL
 from schema.root import make_schema
 
+log = structlog.get_logger(__name__)
 _BAD = RequestErrorCode.BAD_USER_INPUT
-_STATUS = {RequestErrorCode.UNAUTHENTICATED: 401, RequestErrorCode.FORBIDDEN: 403, RequestErrorCode.RATE_LIMITED: 429}
 _CODES = {413: RequestErrorCode.LIMIT_EXCEEDED}
+_METHODS = ("GET", "POST")
 
 
 class ColloquyGraphQL(GraphQL[Context, None]):
@@ -46,7 +55,7 @@ class ColloquyGraphQL(GraphQL[Context, None]):
             graphql_ide=None,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
             multipart_uploads_enabled=True,
-            allowed_origins=settings.cors_origins,
+            allowed_origins=allowed_origins(settings),
             connection_init_wait_timeout=timedelta(seconds=settings.socket_init_timeout),
             max_subscriptions_per_connection=None,  # the handler has a limit of its own, with a better answer
         )
@@ -62,13 +71,18 @@ class ColloquyGraphQL(GraphQL[Context, None]):
             return
         request = Request(scope, receive)
         try:
-            response = await self.run(request)
+            response = await self._respond(request)
+        except _RefusedError as error:
+            response = _refusal(request, error.status, RequestError(_BAD, error.reason), Allow=error.allow)
         except HTTPException as error:
             wrong = RequestError(_CODES.get(error.status_code, _BAD), error.reason)
-            response = _refusal(error.status_code, wrong)
+            response = _refusal(request, error.status_code, wrong)
         except RequestError as error:
             await discard(request)
-            response = _refusal(_STATUS[error.code], error)
+            response = _refusal(request, status_of(error.code.value), error)
+        except Exception:
+            log.exception("request failed", request_id=_request_id(request))
+            response = _refusal(request, 500, RequestError(RequestErrorCode.INTERNAL, INTERNAL))
         finally:
             await close_files(request)
             context: Context | None = getattr(request.state, "context", None)
@@ -77,6 +91,16 @@ class ColloquyGraphQL(GraphQL[Context, None]):
         if context is not None and context.retry_after_ms is not None:
             response.headers["retry-after"] = str(whole_seconds(context.retry_after_ms))
         await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        """The response, if the client takes what we have to give."""
+        media_type = media_type_for(request.headers.getlist("accept"))
+        if media_type is None:
+            raise HTTPException(406, "This API answers in application/graphql-response+json or application/json.")
+        request.state.media_type = media_type
+        if request.method not in _METHODS:
+            raise _RefusedError(405, f"{request.method} is not a method of this API.", allow=", ".join(_METHODS))
+        return await self.run(request)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """The context of a request, or of a socket until its operations get their own."""
@@ -107,14 +131,71 @@ class ColloquyGraphQL(GraphQL[Context, None]):
                 await context.aclose()
         return UNSET  # type: ignore[no-any-return]
 
-    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
-        """The operation in a body. Strawberry takes its shape, and a form's map, on trust: a misfit is a 400."""
+    def should_render_graphql_ide(self, request: object) -> bool:
+        """Never: GraphiQL has an address of its own."""
+        return False
+
+    async def get_sub_response(self, request: Request | WebSocket) -> Response:
+        """What a response begins with: its cookies are set on it, and it knows its type."""
+        response = await super().get_sub_response(request)
+        response.media_type = request.state.media_type
+        return response
+
+    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
+        """The operation that is asked for. Raises HTTPException."""
+        if request.method == "GET":
+            assert isinstance(request, RequestAdapter)
+            return read_get(request.query_string)
+        return await read_post(request)
+
+    async def execute_operation(
+        self,
+        request: Request,
+        request_adapter: AsyncHTTPRequestAdapter,
+        request_data: GraphQLRequestData | list[GraphQLRequestData],
+        context: Context,
+        root_value: None,
+        sub_response: Response,
+    ) -> ExecutionResult:
+        """The result. Raises `_RefusedError` for what must not be asked in this way."""
+        assert isinstance(request_data, GraphQLRequestData)
         try:
-            return await super().parse_http_body(request)
-        except (json.JSONDecodeError, KeyError):
-            raise  # which it does see coming
-        except (AttributeError, IndexError, TypeError, ValueError, RecursionError):
-            raise HTTPException(400, "The body is not a GraphQL request, or its files are not where it says.") from None
+            return await self.schema.execute(
+                request_data.query,
+                request_data.variables,
+                context,
+                root_value,
+                request_data.operation_name,
+                OperationType.from_http(request_adapter.method),
+                request_data.extensions,
+            )
+        except CannotGetOperationTypeError as error:
+            extensions = {"code": _BAD.value, "requestId": context.request_id}
+            return PreExecutionError(None, [GraphQLError(error.as_http_error_reason(), extensions=extensions)])
+        except InvalidOperationTypeError as error:
+            reason = error.as_http_error_reason(request_adapter.method)
+            if error.operation_type is OperationType.MUTATION:
+                raise _RefusedError(405, reason, allow="POST") from None
+            raise HTTPException(400, reason) from None
+
+    async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
+        """The response's body; without `data` where nothing was executed, as the GraphQL specification has it."""
+        body = await super().process_result(request, result)
+        # An error of a field has a path. Those of variables come from the execution, and have none.
+        if result.data is None and result.errors and all(error.path is None for error in result.errors):
+            del body["data"]
+        return body
+
+    def create_response(
+        self, response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse], sub_response: Response
+    ) -> Response:
+        """The response, of the type that was agreed on, with the status that goes with it."""
+        assert isinstance(response_data, dict)
+        media_type = sub_response.media_type or JSON
+        status = response_status(response_data, media_type)
+        response = Response(self.encode_json(response_data), status, media_type=f"{media_type}; charset=utf-8")
+        response.headers.raw.extend(sub_response.headers.raw)
+        return response
 
     def decode_json(self, data: str | bytes) -> object:
         """Raises json.JSONDecodeError."""
@@ -133,6 +214,22 @@ class ColloquyGraphQL(GraphQL[Context, None]):
         return f"{scheme}://{request.url.netloc}"
 
 
-def _refusal(status: int, error: RequestError) -> Response:
-    body = {"errors": [{"message": error.message, "extensions": error.extensions(new_id().hex)}]}
-    return Response(orjson.dumps(body), status, media_type="application/json")
+class _RefusedError(Exception):
+    """The request's method is not the one for it."""
+
+    def __init__(self, status: int, reason: str, *, allow: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason, self.allow = status, reason, allow
+
+
+def _request_id(request: Request) -> str:
+    context: Context | None = getattr(request.state, "context", None)
+    return context.request_id if context is not None else new_id().hex
+
+
+def _refusal(request: Request, status: int, error: RequestError, **headers: str) -> Response:
+    body = {"errors": [{"message": error.message, "extensions": error.extensions(_request_id(request))}]}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    media_type = getattr(request.state, "media_type", JSON)
+    return Response(orjson.dumps(body), status, headers, f"{media_type}; charset=utf-8")

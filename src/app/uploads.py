@@ -19,17 +19,15 @@ _DISCARD_FACTOR = 4
 """A body is read to its end, so that the client hears the answer, up to this many times the limit."""
 _OVERHEAD_BYTES = 1024 * 1024
 _DISCARD_SECONDS = 2.0
-BODY_SECONDS = 30
-"""For a body without a file."""
 
 
 class LimitedParser(MultiPartParser):
     """Keeps at most `max_file_bytes + 1` bytes of each file: enough for the use case to see that it is too large."""
 
-    def __init__(self, request: Request, max_file_bytes: int) -> None:
+    def __init__(self, request: Request, max_file_bytes: int, pause: float) -> None:
         super().__init__(
             request.headers,
-            _form_pieces(request, max_file_bytes),
+            _form_pieces(request, max_file_bytes, pause),
             max_files=1,
             max_fields=10,
             max_part_size=1024 * 1024,
@@ -48,8 +46,9 @@ class LimitedParser(MultiPartParser):
 class _FieldsParser(MultiPartParser):
     """Reads a form up to its first file, which is left with the client: an empty one stands in for it."""
 
-    def __init__(self, request: Request, max_file_bytes: int) -> None:
-        super().__init__(request.headers, self._up_to_a_file(request, max_file_bytes), max_files=1, max_fields=10)
+    def __init__(self, request: Request, max_file_bytes: int, pause: float) -> None:
+        pieces = self._up_to_a_file(request, max_file_bytes, pause)
+        super().__init__(request.headers, pieces, max_files=1, max_fields=10)
         self._found = False
 
     def on_headers_finished(self) -> None:
@@ -69,8 +68,8 @@ class _FieldsParser(MultiPartParser):
         if not self._found:
             super().on_part_end()
 
-    async def _up_to_a_file(self, request: Request, max_file_bytes: int) -> AsyncGenerator[bytes, None]:
-        async for piece in _form_pieces(request, max_file_bytes):
+    async def _up_to_a_file(self, request: Request, max_file_bytes: int, pause: float) -> AsyncGenerator[bytes, None]:
+        async for piece in _form_pieces(request, max_file_bytes, pause):
             yield piece
             if self._found:
                 return
@@ -79,16 +78,23 @@ class _FieldsParser(MultiPartParser):
 class RequestAdapter(StarletteRequestAdapter):
     """Reads JSON under a limit of its own; a form under the upload limit, its files are closed with `close_files`."""
 
+    @property
+    def query_string(self) -> bytes:
+        """The URL's parameters as they came."""
+        raw: bytes = self._request.scope["query_string"]
+        return raw
+
     async def get_body(self) -> bytes:
         """The whole body. Raises HTTPException for one that is too large, or too slow."""
         request = self._request
         limit = request.app.state.settings.request_max_bytes
+        seconds = request.app.state.settings.request_timeout
         pieces = _bounded(request, limit, f"The request is larger than {limit} bytes, the most allowed.")
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout(seconds):
                 return b"".join([piece async for piece in pieces])
         except TimeoutError:
-            raise HTTPException(408, f"The request did not arrive within {BODY_SECONDS} seconds.") from None
+            raise HTTPException(408, f"The request did not arrive within {seconds:g} seconds.") from None
         except ClientDisconnect:
             raise HTTPException(400, "The request was broken off.") from None
 
@@ -100,8 +106,9 @@ class RequestAdapter(StarletteRequestAdapter):
             raise HTTPException(400, f"A multipart request needs the header `{PREFLIGHT_HEADERS[0]}`.")
         admitted = await admit_upload(request.state.context)
         parser = LimitedParser if admitted else _FieldsParser
+        settings = request.app.state.settings
         try:
-            form = await parser(request, request.app.state.settings.upload_max_bytes).parse()
+            form = await parser(request, settings.upload_max_bytes, settings.request_timeout).parse()
         except MultiPartException as error:
             raise HTTPException(400, f"The multipart body is not valid: {error.message}") from None
         except ClientDisconnect:
@@ -121,9 +128,18 @@ async def close_files(request: Request) -> None:
                 await value.close()
 
 
-async def _form_pieces(request: Request, max_file_bytes: int) -> AsyncGenerator[bytes, None]:
+async def _form_pieces(request: Request, max_file_bytes: int, pause: float) -> AsyncGenerator[bytes, None]:
+    """A large file may take its time, but not stop for longer than `pause` seconds."""
     limit = max_file_bytes * _DISCARD_FACTOR + _OVERHEAD_BYTES
-    async for piece in _bounded(request, limit, f"The file is larger than {max_file_bytes} bytes, the most allowed."):
+    pieces = _bounded(request, limit, f"The file is larger than {max_file_bytes} bytes, the most allowed.")
+    while True:
+        try:
+            async with asyncio.timeout(pause):
+                piece = await anext(pieces, None)
+        except TimeoutError:
+            raise HTTPException(408, f"Nothing of the upload arrived for {pause:g} seconds.") from None
+        if piece is None:
+            return
         yield piece
 
 

@@ -34,13 +34,6 @@ CONTENT_TYPES: Final = {
 ASSET_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 
-COMMON_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-
 
 def content_security_policy(host: str) -> str:
     """The page's policy. `host` is the request's Host header; it is used only where it is a plain host name.
@@ -96,8 +89,8 @@ def front_route(settings: Settings) -> BaseRoute:
 
     async def front(_request: Request) -> Response:
         if settings.graphiql_enabled:
-            return RedirectResponse("/graphiql", 307, headers=COMMON_HEADERS | {"Cache-Control": "no-store"})
-        return PlainTextResponse(FRONT, headers=COMMON_HEADERS)
+            return RedirectResponse("/graphiql", 307)
+        return PlainTextResponse(FRONT)
 
     return Route("/", front, methods=["GET"], name="front")
 
@@ -111,11 +104,11 @@ def graphiql_routes(settings: Settings, dist: Path = DIST) -> list[BaseRoute]:
         return []
 
     async def page(request: Request) -> Response:
-        headers = COMMON_HEADERS | {"Content-Security-Policy": content_security_policy(request.headers.get("host", ""))}
+        headers = {"Content-Security-Policy": content_security_policy(request.headers.get("host", ""))}
         try:
             body, etag = await to_thread.run_sync(_load_page, dist)
         except (FileNotFoundError, NotADirectoryError):
-            return PlainTextResponse(NOT_BUILT, 503, headers | {"Cache-Control": "no-store", "Retry-After": "10"})
+            return PlainTextResponse(NOT_BUILT, 503, headers | {"Retry-After": "10"})
         # no-cache: kept, but asked about each time, so that a new build is seen at the next reload.
         headers |= {"Cache-Control": "no-cache", "ETag": etag}
         if _matches(request, etag):
@@ -127,9 +120,9 @@ def graphiql_routes(settings: Settings, dist: Path = DIST) -> list[BaseRoute]:
         path = dist / "assets" / name
         content_type = CONTENT_TYPES.get(path.suffix)
         if content_type is None or ASSET_NAME.fullmatch(name) is None or not await to_thread.run_sync(path.is_file):
-            return PlainTextResponse("There is no such asset.\n", 404, COMMON_HEADERS | {"Cache-Control": "no-store"})
+            return PlainTextResponse("There is no such asset.\n", 404)
         # The name carries a hash of the content, so the name says which content it is, for ever.
-        headers = COMMON_HEADERS | {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
+        headers = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
         packed = path.with_name(f"{name}.gz")
         if _accepts_gzip(request) and await to_thread.run_sync(packed.is_file):
             path = packed

@@ -51,6 +51,8 @@ def configure_logging(*, production: bool) -> None:
     logging.getLogger("uvicorn.access").disabled = True
     # A line to each poll of the queue would bury what matters.
     logging.getLogger("arq.worker").setLevel(logging.WARNING)
+    # At WARNING it writes a line to each malformed form: that is between the client and us.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     # At INFO it writes three lines to each WebSocket.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
 

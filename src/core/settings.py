@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,6 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+"""As browsers write it in `Origin`: in small letters, without a path."""
 MEBIBYTE = 1024 * 1024
 MOST_PER_MINUTE = 1_000_000
 """One request in 60 microseconds: beyond that nothing is limited."""
@@ -60,6 +63,8 @@ class Settings(BaseSettings):
 
     request_max_bytes: int = Field(MEBIBYTE, ge=1024)
     """Of a request without a file."""
+    request_timeout: float = Field(30.0, gt=0)
+    """Seconds that a request without a file may take to arrive, and that one with a file may pause."""
     upload_max_bytes: int = Field(100 * MEBIBYTE, ge=1)
     document_max_pages: int = Field(5_000, ge=1)
     parser_timeout: float = Field(120.0, gt=0)
@@ -152,6 +157,15 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # Pages there may use a person's cookie, so "all" is no possible value.
+        for origin in value:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is not an origin; expected https://host or https://host:port, without *")
+        return value
 
     @property
     def resolved_chat_provider(self) -> Literal["local", "gemini"]:

@@ -6,10 +6,10 @@ The overridden methods of graphql-core and Strawberry are private to them: `test
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Iterable
-from typing import Any
+from typing import Any, Final
 
 import structlog
-from graphql import GraphQLError, GraphQLSyntaxError
+from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, OperationDefinitionNode
 from strawberry.extensions import SchemaExtension
 from strawberry.extensions.runner import SchemaExtensionsRunner
 from strawberry.schema.exceptions import CannotGetOperationTypeError
@@ -27,7 +27,7 @@ from schema.limits.refusal import LimitExceededError
 from schema.operation_log import OperationLog
 
 log = structlog.get_logger(__name__)
-_INTERNAL = "Something went wrong on our side. Try again; if it persists, report the request id."
+INTERNAL: Final = "Something went wrong on our side. Try again; if it persists, report the request id."
 
 
 class Executor(StrawberryGraphQLCoreExecutionContext):
@@ -130,7 +130,7 @@ class ColloquySchema(Schema):
     ) -> Any:
         """One result. A subscription has many, and needs a transport that streams.
 
-        Raises `InvalidOperationTypeError`, which HTTP answers with 400.
+        Raises `CannotGetOperationTypeError` and `InvalidOperationTypeError`.
         """
         allowed = set(allowed_operation_types or OperationType) - {OperationType.SUBSCRIPTION}
         return await super().execute(
@@ -150,6 +150,7 @@ class ColloquySchema(Schema):
         try:
             check_variables(context.variables, self.settings)
             opened = self.documents.open(context.query, context.operation_name, context.variables)
+            _check_named(context, opened.document)
         except Exception as error:
             # A fault of ours, too: what is raised from here would end a socket with all its operations.
             refusal = error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)
@@ -175,6 +176,13 @@ class ColloquySchema(Schema):
             context.error_codes.update(str((error.extensions or {}).get("code")) for error in errors)
 
 
+def _check_named(context: ExecutionContext, document: DocumentNode) -> None:
+    """Strawberry would take the first operation where the specification wants to be told which (GetOperation)."""
+    operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+    if len(operations) > 1 and not context._provided_operation_name:
+        raise RequestError.bad_input("The document has several operations: say in `operationName` which.")
+
+
 def _public(error: GraphQLError, request_id: str) -> GraphQLError:
     if error.extensions and "requestId" in error.extensions:
         return error
@@ -196,7 +204,7 @@ def _public(error: GraphQLError, request_id: str) -> GraphQLError:
         code = RequestErrorCode.BAD_USER_INPUT if in_execution else RequestErrorCode.GRAPHQL_VALIDATION_FAILED
         message = error.message
     else:
-        code, message = RequestErrorCode.INTERNAL, _INTERNAL
+        code, message = RequestErrorCode.INTERNAL, INTERNAL
         log.error("request failed", request_id=request_id, path=error.path, exc_info=original)
     return GraphQLError(
         message,

@@ -12,6 +12,7 @@ from graphql import build_schema, parse, validate
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from app.headers import BrowserHeaders
 from app.web import DIST, NOT_BUILT, content_security_policy, front_route, graphiql_routes
 from core.settings import Settings
 from schema.root import print_schema
@@ -32,7 +33,8 @@ OPERATION_IN_SOURCE = re.compile(r"= `((?:#.*\n|\s)*(?:query|mutation|subscripti
 
 
 def client(dist: Path, **settings: object) -> TestClient:
-    return TestClient(Starlette(routes=graphiql_routes(Settings.model_validate(settings), dist)))
+    given = Settings.model_validate(settings)
+    return TestClient(BrowserHeaders(Starlette(routes=graphiql_routes(given, dist)), given))
 
 
 @pytest.fixture
@@ -56,7 +58,8 @@ def built() -> Path:
 
 
 def front(**settings: object) -> TestClient:
-    return TestClient(Starlette(routes=[front_route(Settings.model_validate(settings))]), follow_redirects=False)
+    given = Settings.model_validate(settings)
+    return TestClient(BrowserHeaders(Starlette(routes=[front_route(given)]), given), follow_redirects=False)
 
 
 def test_the_address_itself_leads_to_graphiql() -> None:

@@ -38,6 +38,12 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
         ("RATE_LIMIT_SIGN_IN_PER_MINUTE", "0"),
         ("RATE_LIMIT_REQUESTS_PER_MINUTE", "1000001"),
         ("RATE_LIMIT_CONCURRENT_ANSWERS", "0"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "null"),
+        ("CORS_ORIGINS", "https://app.example.com,https://*.example.com"),
+        ("CORS_ORIGINS", "https://app.example.com/"),
+        ("CORS_ORIGINS", "app.example.com"),
+        ("REQUEST_TIMEOUT", "0"),
     ],
 )
 def test_a_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:

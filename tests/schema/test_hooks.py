@@ -15,6 +15,7 @@ from strawberry.asgi import GraphQL
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 from strawberry.schema.schema import _run_validation as run_validation
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.types import ExecutionContext
 
 from app.graphql import ColloquyGraphQL
 from app.sockets import WebSocketHandler
@@ -75,6 +76,10 @@ def test_every_asynchronous_operation_is_prepared_by_the_method_that_holds_it_to
     # What we have parsed and validated is not parsed and validated again.
     assert "graphql_document is not None" in inspect.getsource(inspect.getmodule(Schema)._parse_operation_document)  # type: ignore[union-attr]
     assert "pre_execution_errors is None" in inspect.getsource(run_validation)
+
+
+def test_the_context_knows_whether_an_operation_was_named() -> None:
+    assert "_provided_operation_name" in inspect.getsource(ExecutionContext.operation_name.fget)  # type: ignore[attr-defined]
 
 
 def test_the_executor_is_built_by_the_method_that_keeps_suggestions_out() -> None:

@@ -1,0 +1,110 @@
+"""The operation in a request: GraphQL over HTTP, section "Request", to the letter."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import orjson
+from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from strawberry.file_uploads.utils import replace_placeholders_with_files
+from strawberry.http import GraphQLRequestData
+
+from app.negotiation import JSON, content_type, is_utf8
+from core.errors import RequestError
+from schema.persisted import with_document_id
+
+FORM: Final = "multipart/form-data"
+_PARAMETERS: Final = ("query", "documentId", "operationName", "variables", "extensions")
+_OTHERS_ALLOWED: Final = 20
+_MISFIT: Final = "The files of the multipart body are not where its map says."
+
+
+async def read_post(request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
+    """The operation in a body. Raises HTTPException: 415 for another type or charset, 400 for what is malformed."""
+    kind, parameters = content_type(request.content_type or "")
+    if kind not in (JSON, FORM):
+        raise HTTPException(415, f"The body must be {JSON}, or {FORM} with a file; Content-Type says: {kind[:100]!r}.")
+    if not is_utf8(parameters):
+        raise HTTPException(415, "The body must be UTF-8.")
+    if kind == FORM:
+        return _operation(await _form(request))
+    body = await request.get_body()
+    if not body:
+        raise HTTPException(400, "The body is empty; expected a JSON object with `query`.")
+    return _operation(_json(body, "The body"))
+
+
+def read_get(query_string: bytes) -> GraphQLRequestData:
+    """The operation in a URL. Raises HTTPException 400."""
+    try:
+        pairs = parse_qsl(
+            query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_OTHERS_ALLOWED
+        )
+    except ValueError:
+        raise HTTPException(400, "The URL's parameters are not UTF-8, or there are too many.") from None
+    given: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in given:
+            raise HTTPException(400, f"`{name[:100]}` is in the URL twice.")
+        given[name] = value
+    for name in ("variables", "extensions"):
+        given[name] = _json(given[name].encode(), f"`{name}`") if given.get(name) else None
+    return _operation({name: given.get(name) for name in _PARAMETERS})
+
+
+def _operation(given: object) -> GraphQLRequestData:
+    if isinstance(given, list):
+        raise HTTPException(400, "Batching is off: send one operation, as a JSON object.")
+    if not isinstance(given, dict):
+        raise HTTPException(400, "The request must be a JSON object with `query`.")
+    query, name = _text(given, "query"), _text(given, "operationName")
+    variables, extensions = _object(given, "variables"), _object(given, "extensions")
+    try:
+        extensions = with_document_id(extensions, given.get("documentId"))
+    except RequestError as error:
+        raise HTTPException(400, error.message) from None
+    if not query and "persistedQuery" not in (extensions or {}):
+        raise HTTPException(400, "There is no `query` in the request.")
+    return GraphQLRequestData(
+        query=query, variables=variables, operation_name=name or None, extensions=extensions, protocol="http"
+    )
+
+
+def _text(given: dict[str, Any], name: str) -> str | None:
+    value = given.get(name)
+    if value is not None and not isinstance(value, str):
+        raise HTTPException(400, f"`{name}` must be a string.")
+    return value
+
+
+def _object(given: dict[str, Any], name: str) -> dict[str, Any] | None:
+    value = given.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise HTTPException(400, f"`{name}` must be an object.")
+    return value
+
+
+def _json(text: bytes, what: str) -> object:
+    try:
+        return orjson.loads(text)
+    except json.JSONDecodeError:
+        raise HTTPException(400, f"{what} is not JSON in UTF-8.") from None
+
+
+async def _form(request: AsyncHTTPRequestAdapter) -> Any:
+    """The operation of a GraphQL multipart request, its files in their places."""
+    form = await request.get_form_data()
+    parts = [form.form.get(name, "{}") for name in ("operations", "map")]
+    if not all(isinstance(part, str) for part in parts):
+        raise HTTPException(400, "`operations` and `map` must be fields of the form, not files.")
+    operations: Any = _json(parts[0].encode(), "`operations`")
+    files_map: Any = _json(parts[1].encode(), "`map`")
+    try:
+        return replace_placeholders_with_files(operations, files_map, form.files)
+    except KeyError:
+        raise HTTPException(400, "A file that the map names is missing in the form.") from None
+    except (AttributeError, IndexError, TypeError, ValueError, RecursionError):
+        # Strawberry takes the shape of the operation and of its map on trust.
+        raise HTTPException(400, _MISFIT) from None
