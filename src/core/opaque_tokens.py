@@ -28,7 +28,7 @@ class TokenKind(enum.Enum):
 
     REFRESH = "clq_rt_"
     API_KEY = "clq_sk_"
-    PASSWORD_RESET = "clq_pr_"
+    PASSWORD_RESET = "clq_pr_"  # noqa: S105 - no password, a prefix
     EMAIL_VERIFICATION = "clq_ev_"
     INVITATION = "clq_iv_"
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from zxcvbn import zxcvbn
 
 ENOUGH_GUESSES = 100_000_000
-"""What zxcvbn calls safe against guessing without a throttle: below it are the common passwords and their variations."""
+"""What zxcvbn calls safe against guessing without a throttle: below are common passwords and their variations."""
 _READ_CHARS = 72
 """zxcvbn reads no more: its time grows with the cube of the length. 60 ms for the worst of these."""
 _WORD_CHARS = 3

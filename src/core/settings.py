@@ -113,6 +113,9 @@ class Settings(BaseSettings):
     rate_limit_uploads_per_minute: int = Field(20, ge=1, le=MOST_PER_MINUTE)
     """Of a person."""
     rate_limit_uploads_burst: int = Field(10, ge=1, le=MOST_PER_MINUTE)
+    rate_limit_mails_per_minute: int = Field(10, ge=1, le=MOST_PER_MINUTE)
+    """Of a person, or of a network address where nobody is signed in."""
+    rate_limit_mails_burst: int = Field(20, ge=1, le=MOST_PER_MINUTE)
     rate_limit_concurrent_answers: int = Field(20, ge=1)
     """Of a tenant, over all processes."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime
 from uuid import UUID
 
@@ -50,7 +51,9 @@ async def put_invitation(
 async def open_invitations(reads: Reads, request: PageRequest) -> Page[InvitationRecord]:
     """The tenant's invitations that could be accepted now, newest first."""
     keys = [_invitations.c.created_at, _invitations.c.id]
-    return await keyset_page(reads, InvitationRecord, _of_tenant(reads).where(*_open(reads)), keys, request, descending=True)
+    return await keyset_page(
+        reads, InvitationRecord, _of_tenant(reads).where(*_open(reads)), keys, request, descending=True
+    )
 
 
 async def open_invitation(reads: Reads, invitation_id: UUID, token_hash: bytes) -> InvitationRecord | None:
@@ -61,7 +64,7 @@ async def open_invitation(reads: Reads, invitation_id: UUID, token_hash: bytes) 
 
 async def use_invitation(tx: WriteTransaction, invitation_id: UUID, token_hash: bytes) -> InvitationRecord | None:
     """Use the invitation up; None as above. The deletion decides between two who come at once."""
-    columns = [_invitations.c[column.key] for column in select_record(InvitationRecord).selected_columns]
+    columns = [_invitations.c[field.name] for field in fields(InvitationRecord)]
     statement = (
         sa.delete(_invitations)
         .where(_invitations.c.tenant_id == tx.tenant_id, *_open(tx), *_named(invitation_id, token_hash))

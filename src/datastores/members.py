@@ -81,4 +81,6 @@ async def set_email_verified(tx: WriteTransaction, user_id: UUID) -> None:
 
 async def is_member(reads: Reads, email: str) -> bool:
     """Whether somebody of the tenant has this e-mail (in lower case)."""
-    return bool(await reads.scalar(sa.select(sa.exists().where(_users.c.tenant_id == reads.tenant_id, _users.c.email == email))))
+    return bool(
+        await reads.scalar(sa.select(sa.exists().where(_users.c.tenant_id == reads.tenant_id, _users.c.email == email)))
+    )

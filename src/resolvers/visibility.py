@@ -36,10 +36,10 @@ VISIBILITY = (
         "id name email role suspendedAt createdAt",
         "A USER sees itself; from OPERATOR on, whoever is in the organisation.",
     ),
-    _row("User", "emailVerifiedAt", "The person itself, and from BUSINESS on whoever is in the organisation; else null."),
     _row(
-        "Invitation", "id email name role invitedBy createdAt expiresAt", "Whoever may read `Viewer.invitations`."
+        "User", "emailVerifiedAt", "The person itself, and from BUSINESS on whoever is in the organisation; else null."
     ),
+    _row("Invitation", "id email name role invitedBy createdAt expiresAt", "Whoever may read `Viewer.invitations`."),
     _row(
         "Assistant",
         "id name instructions provider model temperature createdAt",
@@ -123,7 +123,11 @@ VISIBILITY = (
     _row("PageInfo", "hasNextPage hasPreviousPage startCursor endCursor", "Whoever may read the list."),
     _row("Node", "id", "Whoever sees the object."),
     # What mutations answer.
-    _row("SignUpPayload SignInPayload RefreshSessionPayload AcceptInvitationPayload", "session", "Whoever has called the mutation."),
+    _row(
+        "SignUpPayload SignInPayload RefreshSessionPayload AcceptInvitationPayload",
+        "session",
+        "Whoever has called the mutation.",
+    ),
     _row("SignOutPayload SignOutEverywherePayload", "signedOut", "Whoever has called the mutation."),
     _row("ChangePasswordPayload UpdateMemberPayload", "user", "Whoever has called the mutation."),
     _row("RequestPasswordResetPayload", "requested", "Whoever has called the mutation."),

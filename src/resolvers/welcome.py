@@ -17,7 +17,12 @@ async def add_welcome(context: Context, tx: PlatformTransaction, tenant: TenantR
 
     The link is that of a lost password, and good for as long as an invitation.
     """
-    ttl, token_id, kind, tenant_id = context.services.settings.invitation_ttl, new_id(), TokenKind.PASSWORD_RESET, tenant.id
+    ttl, token_id, kind, tenant_id = (
+        context.services.settings.invitation_ttl,
+        new_id(),
+        TokenKind.PASSWORD_RESET,
+        tenant.id,
+    )
     token, token_hash = context.services.tokens.mint(kind, TenantId(tenant_id), token_id)
     mail = account_mails.welcome(
         person.email,
