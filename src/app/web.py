@@ -66,7 +66,7 @@ def content_security_policy(host: str) -> str:
 
 
 def account_policy(_host: str) -> str:
-    """The account page's policy: its own script and style, and the API beside it. It has a token; nobody else comes in."""
+    """The account page's policy: its own script and style, and the API beside it. Nobody else comes in."""
     return "; ".join(
         (
             "default-src 'none'",
