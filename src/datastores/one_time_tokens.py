@@ -50,10 +50,12 @@ async def mail_token(tx: WriteTransaction | PlatformTransaction, token: NewToken
         sa.literal(token.expires_at, sa.DateTime(timezone=True)),
     ).where(_users.c.tenant_id == token.tenant_id, _users.c.id == token.user_id)
     names = ["tenant_id", "id", "user_id", "purpose", "token_hash", "expires_at"]
-    adding = insert(_tokens).from_select(names, person)
-    values: Mapping[str, Any] = {name: adding.excluded[name] for name in ("id", "token_hash", "expires_at")}
+    # Not `excluded`: the platform's role may write hashes, not read them.
+    values: Mapping[str, Any] = {"id": token.id, "token_hash": token.hash, "expires_at": token.expires_at}
     stored = (
-        adding.on_conflict_do_update(
+        insert(_tokens)
+        .from_select(names, person)
+        .on_conflict_do_update(
             index_elements=["tenant_id", "user_id", "purpose"],
             set_={**values, "created_at": sa.func.now()},
             where=_tokens.c.created_at <= sa.func.now() - PAUSE,

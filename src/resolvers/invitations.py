@@ -28,6 +28,10 @@ _TAKEN = Conflict("There is an account with this e-mail address already.")
 _NAME = InvalidInput(f"Between 1 and {NAME_CHARS} printable characters are needed.", "name")
 
 
+class _AddressTakenError(Exception):
+    """Undoes the use of an invitation."""
+
+
 async def pending_invitations(context: Context, page: PageRequest) -> Page[InvitationRecord]:
     """Those that could be accepted now, newest first."""
     await context.authorise(Operation.VIEWER_INVITATIONS)
@@ -115,22 +119,25 @@ async def accept_invitation(
     if (refused := await passwords.refuse(password, "password", about)) is not None:
         return refused
     hashed = await passwords.hashed(password)
-    async with postgres.write(read.tenant_id) as tx:
-        # The inviter's role must not change between the look and the use.
-        await members.hold_members(tx)
-        if await invitations.use_invitation(tx, read.id, read.hash) is None:
-            return one_time_links.NOT_GOOD
-        user_id = await add_user(
-            tx,
-            read.tenant_id,
-            name=chosen.strip(),
-            email=invitation.email,
-            password_hash=hashed,
-            role=invitation.role,
-            email_verified=True,
-        )
-        if user_id is None:
-            return _TAKEN
-        user = await user_by_id(tx, read.tenant_id, user_id)
-        assert user is not None, "it has just been added"
-        return await open_session(context, tx, user)
+    try:
+        async with postgres.write(read.tenant_id) as tx:
+            # The inviter's role must not change between the look and the use.
+            await members.hold_members(tx)
+            if await invitations.use_invitation(tx, read.id, read.hash) is None:
+                return one_time_links.NOT_GOOD
+            user_id = await add_user(
+                tx,
+                read.tenant_id,
+                name=chosen.strip(),
+                email=invitation.email,
+                password_hash=hashed,
+                role=invitation.role,
+                email_verified=True,
+            )
+            if user_id is None:
+                raise _AddressTakenError
+            user = await user_by_id(tx, read.tenant_id, user_id)
+            assert user is not None, "it has just been added"
+            return await open_session(context, tx, user)
+    except _AddressTakenError:
+        return _TAKEN

@@ -15,7 +15,7 @@ from resolvers.addresses import email_address
 from resolvers.context import Context
 from resolvers.results import InvalidCredentials, InvalidInput, RateLimited
 
-_NOBODY = "nobody@invalid.invalid"
+_NOBODY = "nobody@colloquy.example"
 _PURPOSE = TokenPurpose.PASSWORD_RESET
 
 
@@ -36,7 +36,7 @@ async def request_reset(context: Context, email: str) -> RateLimited | None:
             tx,
             tenant_id=TenantId(found.tenant_id if found else new_id()),
             user_id=found.id if found else new_id(),
-            email=found.email if found else _NOBODY,
+            email=address or _NOBODY,
         )
     await context.services.queue.deliver_mail()
     return None
