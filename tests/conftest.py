@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["embedded_servers"]
 
 
-_RATES = ("anonymous", "sign_in", "sign_up", "uploads")
+_RATES = ("anonymous", "sign_in", "sign_up", "uploads", "mails")
 PLENTY = {
     **{f"rate_limit_{name}_per_minute": 1_000_000 for name in (*_RATES, "requests")},
     **{f"rate_limit_{name}_burst": 1_000_000 for name in _RATES},

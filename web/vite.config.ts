@@ -1,12 +1,15 @@
 import { defineConfig } from "vite";
 
-// One page for now: GraphiQL, served at /graphiql with its assets under /graphiql/assets (src/app/web.py).
+// One page to a build, by name: each is served at /<name> with its assets under /<name>/assets (src/app/web.py).
 // web/build passes --outDir and renames the finished folder into place, so dist/ is never half a build.
+declare const process: { env: Record<string, string | undefined> };
+const page = process.env.COLLOQUY_PAGE ?? "graphiql";
+
 export default defineConfig({
-  root: "graphiql",
-  base: "/graphiql/",
+  root: page,
+  base: `/${page}/`,
   build: {
-    outDir: "../dist/graphiql",
+    outDir: `../dist/${page}`,
     emptyOutDir: true,
     assetsDir: "assets",
     // No data: URLs made by the build; every asset is a file with a hash in its name.

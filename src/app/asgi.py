@@ -19,7 +19,7 @@ from app.headers import BrowserHeaders
 from app.health import healthz, readyz
 from app.services import api_services
 from app.uploads import PREFLIGHT_HEADERS
-from app.web import front_route, graphiql_routes
+from app.web import account_routes, front_route, graphiql_routes
 from core.errors import ProviderError
 from core.logging import configure_logging
 from core.settings import Settings, settings_from_environment
@@ -51,6 +51,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             Route("/readyz", readyz, methods=["GET"]),
             front_route(settings),
             *graphiql_routes(settings),
+            *account_routes(),
         ],
         middleware=_cors(settings),
         lifespan=lifespan,

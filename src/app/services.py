@@ -57,6 +57,7 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
 
     A process that is here for a moment must not sweep: it would take answers over and leave them unfinished.
     """
+    require_mail_links(settings)
     async with AsyncExitStack() as stack:
         jobs = await stack.enter_async_context(job_services(settings))
         await jobs.providers.check()
@@ -88,6 +89,14 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
             supervisor=supervisor,
             rates=Rates(RateLimiter(jobs.redis, circuit), RateLimits.of(settings), Subjects(_secret(settings))),
             slots=slots,
+        )
+
+
+def require_mail_links(settings: Settings) -> None:
+    """In production links in mails must not lead where a request says. Raises `ConfigurationError` where they would."""
+    if settings.environment == "production" and settings.public_url is None and settings.account_url is None:
+        raise ConfigurationError(
+            "PUBLIC_URL: not set. In production links in mails lead there: give https:// and the host that people use."
         )
 
 

@@ -1,8 +1,9 @@
-"""The front door, and the self-hosted GraphiQL page: what `web/build` made, with headers that keep it to this host."""
+"""The front door and the self-hosted pages: what `web/build` made, with headers that keep each to this host."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +19,12 @@ from core.settings import Settings
 DIST: Final = Path(__file__).resolve().parents[2] / "web" / "dist" / "graphiql"
 """Where `web/build` puts the page: `index.html` and `assets/`."""
 
+ACCOUNT_DIST: Final = DIST.with_name("account")
+"""The same of the page that links in mails lead to."""
+
 NOT_BUILT: Final = "The GraphiQL page has not been built: run `make web` and reload. The API itself is at /graphql.\n"
+
+ACCOUNT_NOT_BUILT: Final = "The account page has not been built: run `make web` and reload.\n"
 
 FRONT: Final = "This is Colloquy, a GraphQL API. It is at /graphql.\n"
 
@@ -52,6 +58,22 @@ def content_security_policy(host: str) -> str:
             "font-src 'self' data:",
             "img-src 'self' data:",
             f"connect-src 'self'{sockets}",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+
+def account_policy(_host: str) -> str:
+    """The account page's policy: its own script and style, and the API beside it. Nobody else comes in."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self'",
+            "connect-src 'self'",
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'none'",
@@ -102,13 +124,21 @@ def graphiql_routes(settings: Settings, dist: Path = DIST) -> list[BaseRoute]:
     """
     if not settings.graphiql_enabled:
         return []
+    return _page_routes("graphiql", dist, content_security_policy, NOT_BUILT)
 
+
+def account_routes(dist: Path = ACCOUNT_DIST) -> list[BaseRoute]:
+    """`GET /account` and its assets, for the links in mails; in production, too. Not built, it is a 503."""
+    return _page_routes("account", dist, account_policy, ACCOUNT_NOT_BUILT)
+
+
+def _page_routes(name: str, dist: Path, policy: Callable[[str], str], missing: str) -> list[BaseRoute]:
     async def page(request: Request) -> Response:
-        headers = {"Content-Security-Policy": content_security_policy(request.headers.get("host", ""))}
+        headers = {"Content-Security-Policy": policy(request.headers.get("host", ""))}
         try:
             body, etag = await to_thread.run_sync(_load_page, dist)
         except (FileNotFoundError, NotADirectoryError):
-            return PlainTextResponse(NOT_BUILT, 503, headers | {"Retry-After": "10"})
+            return PlainTextResponse(missing, 503, headers | {"Retry-After": "10"})
         # no-cache: kept, but asked about each time, so that a new build is seen at the next reload.
         headers |= {"Cache-Control": "no-cache", "ETag": etag}
         if _matches(request, etag):
@@ -116,14 +146,18 @@ def graphiql_routes(settings: Settings, dist: Path = DIST) -> list[BaseRoute]:
         return Response(body, media_type="text/html", headers=headers)
 
     async def asset(request: Request) -> Response:
-        name: str = request.path_params["name"]
-        path = dist / "assets" / name
+        asset_name: str = request.path_params["name"]
+        path = dist / "assets" / asset_name
         content_type = CONTENT_TYPES.get(path.suffix)
-        if content_type is None or ASSET_NAME.fullmatch(name) is None or not await to_thread.run_sync(path.is_file):
+        if (
+            content_type is None
+            or ASSET_NAME.fullmatch(asset_name) is None
+            or not await to_thread.run_sync(path.is_file)
+        ):
             return PlainTextResponse("There is no such asset.\n", 404)
         # The name carries a hash of the content, so the name says which content it is, for ever.
         headers = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
-        packed = path.with_name(f"{name}.gz")
+        packed = path.with_name(f"{asset_name}.gz")
         if _accepts_gzip(request) and await to_thread.run_sync(packed.is_file):
             path = packed
             headers |= {"Content-Encoding": "gzip"}
@@ -133,6 +167,6 @@ def graphiql_routes(settings: Settings, dist: Path = DIST) -> list[BaseRoute]:
         return FileResponse(path, media_type=content_type, headers=headers)
 
     return [
-        Route("/graphiql", page, methods=["GET"], name="graphiql"),
-        Route("/graphiql/assets/{name}", asset, methods=["GET"], name="graphiql-asset"),
+        Route(f"/{name}", page, methods=["GET"], name=name),
+        Route(f"/{name}/assets/{{name}}", asset, methods=["GET"], name=f"{name}-asset"),
     ]

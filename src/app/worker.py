@@ -25,6 +25,7 @@ from datastores.redis_client import REDIS_ERRORS, make_redis
 from jobs.deliver_mail import deliver_mail, sweep_mail
 from jobs.ingest_document import ingest_document
 from jobs.services import JobServices
+from jobs.sweep_accounts import sweep_accounts
 from jobs.sweep_documents import sweep_documents
 
 MAX_JOBS = 2
@@ -43,6 +44,8 @@ END_SECONDS = 10.0
 """For the whole end, however often it is cancelled: two drains, and time for the jobs to give back what they hold."""
 SWEEP_SECONDS = set(range(0, 60, 5))
 """In each minute."""
+ACCOUNTS_SECOND = 32
+"""The same, of what needs no haste."""
 log = structlog.get_logger(__name__)
 
 
@@ -159,7 +162,10 @@ def _mail_worker(services: JobServices, redis: ArqRedis) -> _Worker:
         redis,
         redis_keys.MAIL_QUEUE,
         functions=[func(deliver_mail, timeout=MAIL_JOB_SECONDS, keep_result=0, max_tries=1)],
-        cron_jobs=[cron(sweep_mail, second=SWEEP_SECONDS, run_at_startup=True)],
+        cron_jobs=[
+            cron(sweep_mail, second=SWEEP_SECONDS, run_at_startup=True),
+            cron(sweep_accounts, second=ACCOUNTS_SECOND, run_at_startup=True),
+        ],
         max_jobs=MAX_MAIL_JOBS,
     )
 

@@ -31,6 +31,7 @@ class NodeKind(enum.Enum):
     ANSWER = "ans"
     SESSION = "ses"
     API_KEY = "key"
+    INVITATION = "inv"
 
 
 class ListKind(enum.Enum):
@@ -44,6 +45,7 @@ class ListKind(enum.Enum):
     SESSIONS = "sessions"
     API_KEYS = "api-keys"
     TENANTS = "tenants"
+    INVITATIONS = "invitations"
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

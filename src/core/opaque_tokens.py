@@ -1,4 +1,4 @@
-"""Secrets that we hand out and keep no copy of: refresh tokens and API keys.
+"""Secrets that we hand out and keep no copy of: refresh tokens, API keys, one-time links.
 
 A token carries its tenant and its row under a signature, so that what nobody was given is refused without a look
 into the database, and the tenant comes from a verified token here, too. Only a hash of its secret part is stored.
@@ -28,6 +28,9 @@ class TokenKind(enum.Enum):
 
     REFRESH = "clq_rt_"
     API_KEY = "clq_sk_"
+    PASSWORD_RESET = "clq_pr_"  # noqa: S105 - no password, a prefix
+    EMAIL_VERIFICATION = "clq_ev_"
+    INVITATION = "clq_iv_"
 
 
 @dataclass(frozen=True, slots=True)

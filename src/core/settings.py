@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -26,7 +27,8 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     public_url: str | None = None
-    """Where clients reach this API, for signed links; by default `http://HOST:PORT`."""
+    """Where clients reach this API, for signed links; by default `http://HOST:PORT`. Required in production, unless
+    ACCOUNT_URL is set: a link in a mail must not lead where a stranger's `Host` header says."""
     data_dir: Path = Path(".data")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     secret_key: SecretStr | None = None
@@ -51,6 +53,14 @@ class Settings(BaseSettings):
     """Seconds a session may stay idle before it ends."""
     cache_ttl_sessions: int = Field(1_800, ge=1)
     """Seconds that Redis remembers a session after its last use."""
+    password_reset_ttl: int = Field(3_600, ge=60)
+    """Seconds that the link in a mail about a lost password is good for."""
+    email_verification_ttl: int = Field(7 * 86_400, ge=60)
+    """Seconds that the link is good for by which somebody shows that an e-mail address is theirs."""
+    invitation_ttl: int = Field(7 * 86_400, ge=60)
+    """Seconds that an invitation is open."""
+    account_url: str | None = None
+    """The page that links in mails lead to; by default `/account` of PUBLIC_URL."""
     file_link_ttl: int = Field(600, ge=10)
     """Seconds a signed link to an original is good for."""
 
@@ -103,6 +113,9 @@ class Settings(BaseSettings):
     rate_limit_uploads_per_minute: int = Field(20, ge=1, le=MOST_PER_MINUTE)
     """Of a person."""
     rate_limit_uploads_burst: int = Field(10, ge=1, le=MOST_PER_MINUTE)
+    rate_limit_mails_per_minute: int = Field(10, ge=1, le=MOST_PER_MINUTE)
+    """Of a person, or of a network address where nobody is signed in."""
+    rate_limit_mails_burst: int = Field(20, ge=1, le=MOST_PER_MINUTE)
     rate_limit_concurrent_answers: int = Field(20, ge=1)
     """Of a tenant, over all processes."""
 
@@ -166,6 +179,28 @@ class Settings(BaseSettings):
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin!r} is not an origin; expected https://host or https://host:port, without *")
         return value
+
+    @field_validator("account_url")
+    @classmethod
+    def _page(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or "#" in value or not value.isprintable():
+            raise ValueError("expected the http(s) address of a page, without a fragment (#…)")
+        return value
+
+    @property
+    def account_page(self) -> str | None:
+        """The page that links in mails lead to; None where only the client's request can tell.
+
+        Where mails reach people it never does: a stranger's `Host` header would send them to a page of the stranger's.
+        """
+        if self.account_url is not None:
+            return self.account_url
+        if self.public_url is not None or self.environment == "production" or self.smtp_url is not None:
+            return f"{self.resolved_public_url}/account"
+        return None
 
     @property
     def resolved_chat_provider(self) -> Literal["local", "gemini"]:

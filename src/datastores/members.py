@@ -68,3 +68,19 @@ async def set_password(tx: WriteTransaction, user_id: UUID, password_hash: str) 
         .where(_users.c.tenant_id == tx.tenant_id, _users.c.id == user_id)
         .values(password_hash=password_hash)
     )
+
+
+async def set_email_verified(tx: WriteTransaction, user_id: UUID) -> None:
+    """Whoever follows a link in a mail has the address; the time of the first stays."""
+    await tx.execute(
+        sa.update(_users)
+        .where(_users.c.tenant_id == tx.tenant_id, _users.c.id == user_id)
+        .values(email_verified_at=sa.func.coalesce(_users.c.email_verified_at, sa.func.now()))
+    )
+
+
+async def is_member(reads: Reads, email: str) -> bool:
+    """Whether somebody of the tenant has this e-mail (in lower case)."""
+    return bool(
+        await reads.scalar(sa.select(sa.exists().where(_users.c.tenant_id == reads.tenant_id, _users.c.email == email)))
+    )

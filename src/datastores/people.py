@@ -13,7 +13,7 @@ from core.ids import TenantId, new_id
 from datastores.models import Assistant, Role, Tenant, User
 from datastores.pages import Page, PageRequest, keyset_page
 from datastores.records import AssistantRecord, TenantRecord, UserRecord, select_record, table
-from datastores.transactions import PlatformTransaction, Reads
+from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
 
 _users, _assistants, _tenants = table(User), table(Assistant), table(Tenant)
 
@@ -37,6 +37,21 @@ async def credentials_of(tx: PlatformTransaction, email: str) -> Credentials | N
     return await tx.first(Credentials, statement)
 
 
+async def account_of(tx: PlatformTransaction, email: str) -> UserRecord | None:
+    """The person with this e-mail (in lower case) in whatever tenant; None also where one of the two is suspended."""
+    statement = (
+        select_record(UserRecord)
+        .join(_tenants, _tenants.c.id == _users.c.tenant_id)
+        .where(_users.c.email == email, _users.c.suspended_at.is_(None), _tenants.c.suspended_at.is_(None))
+    )
+    return await tx.first(UserRecord, statement)
+
+
+async def is_taken(tx: PlatformTransaction, email: str) -> bool:
+    """Whether anybody, in whatever tenant, has this e-mail (in lower case)."""
+    return bool(await tx.scalar(sa.select(sa.exists().where(_users.c.email == email))))
+
+
 async def add_tenant(
     tx: PlatformTransaction,
     *,
@@ -45,13 +60,14 @@ async def add_tenant(
     name: str,
     email: str,
     password_hash: str,
+    email_verified: bool = False,
 ) -> UserRecord | None:
     """A tenant with its first assistant and its BUSINESS user; None when the e-mail is taken (nothing is added)."""
     tenant_id, account = TenantId(new_id()), {"name": name, "email": email, "password_hash": password_hash}
     try:
         async with tx.savepoint():
             await _insert_tenant(tx, tenant_id, name=organization, embedding_model_id=embedding_model_id)
-            user_id = await add_user(tx, tenant_id, role=Role.BUSINESS, **account)
+            user_id = await add_user(tx, tenant_id, role=Role.BUSINESS, email_verified=email_verified, **account)
             if user_id is None:
                 raise _AddressTakenError
     except _AddressTakenError:
@@ -78,14 +94,22 @@ async def _add_first_assistant(tx: PlatformTransaction, tenant_id: TenantId) -> 
 
 
 async def add_user(
-    tx: PlatformTransaction, tenant_id: TenantId, *, name: str, email: str, password_hash: str, role: Role
+    tx: PlatformTransaction | WriteTransaction,
+    tenant_id: TenantId,
+    *,
+    name: str,
+    email: str,
+    password_hash: str,
+    role: Role,
+    email_verified: bool = False,
 ) -> UUID | None:
     """The new user's id; None when the e-mail is taken."""
     user = User(tenant_id=tenant_id, name=name, email=email, password_hash=password_hash, role=role)
     # The insert itself decides: two sign-ups at once cannot both find the address free.
     statement = sa.text(
-        "INSERT INTO users (tenant_id, id, email, name, role, password_hash) "
-        "VALUES (:tenant_id, :id, :email, :name, :role, :password_hash) ON CONFLICT (email) DO NOTHING"
+        "INSERT INTO users (tenant_id, id, email, name, role, password_hash, email_verified_at) "
+        "VALUES (:tenant_id, :id, :email, :name, :role, :password_hash, CASE WHEN :verified THEN now() END) "
+        "ON CONFLICT (email) DO NOTHING"
     )
     values = {
         "tenant_id": tenant_id,
@@ -94,6 +118,7 @@ async def add_user(
         "name": name,
         "role": role.name,
         "password_hash": password_hash,
+        "verified": email_verified,
     }
     return user.id if await tx.execute(statement, values) else None
 

@@ -35,6 +35,8 @@ class Purpose(enum.Enum):
 
     SIGN_IN = "sign-in"
     SIGN_UP = "sign-up"
+    PASSWORD_RESET = "password-reset"  # noqa: S105 - no password, a name
+    INVITE = "invite"
     SWEEP = "sweep"
     RELAY = "relay"
     HEALTH = "health"

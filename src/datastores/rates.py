@@ -116,6 +116,8 @@ class RateLimits:
     """Of an address."""
     uploads: Limit
     """Of a person."""
+    mails: Limit
+    """Of a person who has mails sent, or of an address that nobody is signed in at."""
 
     @classmethod
     def of(cls, settings: Settings) -> RateLimits:
@@ -128,6 +130,7 @@ class RateLimits:
             # Twice an address's, or a stranger at one address could keep a person from signing in.
             sign_in_account=Limit("sign-in-account", 2 * sign_in.per_minute, 2 * sign_in.burst),
             sign_up=Limit("sign-up", settings.rate_limit_sign_up_per_minute, settings.rate_limit_sign_up_burst),
+            mails=Limit("mails", settings.rate_limit_mails_per_minute, settings.rate_limit_mails_burst),
             uploads=Limit("uploads", settings.rate_limit_uploads_per_minute, settings.rate_limit_uploads_burst),
         )
 

@@ -38,6 +38,18 @@ class UserRecord:
     role: Role
     created_at: datetime
     suspended_at: datetime | None
+    email_verified_at: datetime | None
+
+
+@dataclass(slots=True)
+class InvitationRecord:
+    id: UUID
+    email: str
+    name: str | None
+    role: Role
+    invited_by_id: UUID
+    created_at: datetime
+    expires_at: datetime
 
 
 @dataclass(slots=True)
@@ -192,6 +204,7 @@ class PassageRecord:
 _MODELS: dict[type[Any], type[SQLModel]] = {
     TenantRecord: models.Tenant,
     UserRecord: models.User,
+    InvitationRecord: models.Invitation,
     SessionRecord: models.Session,
     ApiKeyRecord: models.ApiKey,
     AssistantRecord: models.Assistant,

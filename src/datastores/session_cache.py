@@ -64,7 +64,8 @@ class SessionCache:
         if not found:
             return None
         values = orjson.loads(found)
-        if values.pop("read_at") < time.time() - VERIFY_SECONDS:
+        # A version with other columns may have written it.
+        if values.keys() != _KEYS or values.pop("read_at") < time.time() - VERIFY_SECONDS:
             return None
         return _record(values)
 
@@ -104,6 +105,7 @@ class SessionCache:
             log.warning("sessions not forgotten", tenant=tenant_id.hex, error=type(error).__name__)
 
 
+_KEYS = {field.name for field in fields(UserRecord)} | {"read_at"}
 _MOMENTS = tuple(field.name for field in fields(UserRecord) if field.name.endswith("_at"))
 
 

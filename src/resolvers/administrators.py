@@ -11,8 +11,9 @@ from datastores.people import add_user, credentials_of, ensure_tenant, tenant_of
 from datastores.postgres import Purpose
 from datastores.tenants import PLATFORM_TENANT
 from resolvers import passwords
+from resolvers.addresses import email_address
 from resolvers.context import Services
-from resolvers.identity import NAME_CHARS, email_address
+from resolvers.identity import NAME_CHARS
 from resolvers.results import Conflict, InvalidInput, NotFound
 from resolvers.texts import is_name
 
@@ -51,7 +52,7 @@ async def add_administrator(
     """A new account with the role ADMIN in the platform's own organisation, which is founded with its first one."""
     if not is_name(name, NAME_CHARS):
         return InvalidInput(f"Between 1 and {NAME_CHARS} printable characters are needed.", "name")
-    if (refused := passwords.refuse(password, "password")) is not None:
+    if (refused := await passwords.refuse(password, "password", (email, name, ORGANIZATION))) is not None:
         return refused
     address = email_address(email)
     if address is None:
@@ -61,7 +62,14 @@ async def add_administrator(
     async with services.postgres.platform(Purpose.ADMIN) as tx:
         await ensure_tenant(tx, PLATFORM_TENANT, name=ORGANIZATION, embedding_model_id=model_id)
         added = await add_user(
-            tx, PLATFORM_TENANT, name=name.strip(), email=address, password_hash=hashed, role=Role.ADMIN
+            tx,
+            PLATFORM_TENANT,
+            name=name.strip(),
+            email=address,
+            password_hash=hashed,
+            role=Role.ADMIN,
+            # Whoever runs this command has the database.
+            email_verified=True,
         )
     if added is None:
         return Conflict("There is an account with this e-mail address already.")

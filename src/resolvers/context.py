@@ -212,6 +212,11 @@ class Context:
         assert self._person is not None, "an entry field must authorise before relations are read"
         return Loaders(self.reads, self._person)
 
+    @property
+    def account_page(self) -> str:
+        """Where a link in a mail leads to: as set, and only in development as the client addressed us."""
+        return self.services.settings.account_page or f"{self.public_url}/account"
+
     async def authorise(self, operation: Operation) -> UserRecord:
         """The signed-in person, who may do it by the table of permissions.
 

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from email_validator import EmailNotValidError, validate_email
-
 from core.ids import TenantId
 from datastores.people import add_tenant, credentials_of, tenant_of, user_by_id
 from datastores.postgres import Purpose
 from resolvers import passwords
+from resolvers.addresses import EMAIL_CHARS, email_address
 from resolvers.context import Context
+from resolvers.one_time_links import mail_verification
 from resolvers.results import Conflict, InvalidCredentials, InvalidInput, RateLimited
 from resolvers.sessions import SignedIn, open_session
 from resolvers.texts import is_name
 
 NAME_CHARS = 200
-EMAIL_CHARS = 320
-"""64 before the @ and 255 after it (RFC 5321, 4.5.3.1); longer ones are not worth reading."""
 
 
 async def sign_up(
     context: Context, *, organization: str, name: str, email: str, password: str
 ) -> SignedIn | InvalidInput | Conflict | RateLimited:
-    """Found a tenant with its first person, who gets the role BUSINESS, and sign it in."""
+    """Found a tenant with its first person, who gets the role BUSINESS, sign it in, and ask whose the address is."""
     for field, value in (("organization", organization), ("name", name)):
         if not is_name(value, NAME_CHARS):
             return InvalidInput(f"Between 1 and {NAME_CHARS} printable characters are needed.", field)
-    if (refused := passwords.refuse(password, "password")) is not None:
+    if (refused := await passwords.refuse(password, "password", (email, name, organization))) is not None:
         return refused
     address = email_address(email)
     if address is None:
@@ -42,8 +40,18 @@ async def sign_up(
             email=address,
             password_hash=hashed,
         )
+        if user is not None:
+            await mail_verification(
+                context,
+                tx,
+                tenant_id=TenantId(user.tenant_id),
+                user_id=user.id,
+                email=address,
+                organization=organization.strip(),
+            )
     if user is None:
         return Conflict("There is an account with this e-mail address already.")
+    await context.services.queue.deliver_mail()
     async with context.services.postgres.write(TenantId(user.tenant_id)) as signing_in:
         return await open_session(context, signing_in, user)
 
@@ -68,13 +76,3 @@ async def sign_in(context: Context, *, email: str, password: str) -> SignedIn | 
         if user is None or user.suspended_at is not None or (await tenant_of(tx)).suspended_at is not None:
             return refused
         return await open_session(context, tx, user)
-
-
-def email_address(email: str) -> str | None:
-    """The address as it is stored, however it is typed: in lower case and in Unicode's composed form; None for none."""
-    if len(email) > EMAIL_CHARS:
-        return None
-    try:
-        return validate_email(email.strip(), check_deliverability=False, test_environment=True).normalized.lower()
-    except EmailNotValidError:
-        return None

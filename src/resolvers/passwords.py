@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from core.ids import TenantId
+from core.password_strength import is_easily_guessed
 from core.security import hash_password, verify_password
 from datastores import members, sessions
-from datastores.models import RevocationReason
+from datastores.models import RevocationReason, TokenPurpose
+from datastores.one_time_tokens import drop_tokens
+from datastores.outbox import add_mail
+from datastores.people import tenant_of
+from resolvers import account_mails
 from resolvers.context import Context
 from resolvers.permissions import Operation
 from resolvers.results import InvalidCredentials, InvalidInput, RateLimited
@@ -17,11 +23,14 @@ PASSWORD_CHARS = (10, 128)
 _hashing = asyncio.Semaphore(4)
 
 
-def refuse(password: str, field: str) -> InvalidInput | None:
-    """Why this cannot be a password; None when it can."""
+async def refuse(password: str, field: str, about: Sequence[str]) -> InvalidInput | None:
+    """Why this cannot be a password; None when it can. `about`: address, name and organisation of whose it would be."""
     low, high = PASSWORD_CHARS
     if not low <= len(password) <= high:
         return InvalidInput(f"A password has between {low} and {high} characters.", field)
+    async with _hashing:
+        if await asyncio.to_thread(is_easily_guessed, password, about):
+            return InvalidInput("This password is too easily guessed: it is a common one, or made of your name.", field)
     return None
 
 
@@ -53,16 +62,22 @@ async def change_password(
     if limited is not None:
         return limited
     stored = await members.password_hash_of(context.reads, person.id)
+    organization = (await tenant_of(context.reads)).name
     await context.reads.aclose()
     if not await matches(stored, current):
         return InvalidCredentials("The current password is wrong.")
-    if (refused := refuse(new, "newPassword")) is not None:
+    about = (person.email, person.name, organization)
+    if (refused := await refuse(new, "newPassword", about)) is not None:
         return refused
     replacement = await hashed(new)
     async with context.write() as tx:
         await members.set_password(tx, person.id, replacement)
+        # A link to another password, asked for before, is worthless now.
+        await drop_tokens(tx, person.id, TokenPurpose.PASSWORD_RESET)
         ended = await sessions.revoke(
             tx, RevocationReason.PASSWORD_CHANGED, user_id=person.id, except_session=claims.session_id
         )
+        await add_mail(tx, tx.tenant_id, account_mails.password_changed(person.email))
     await context.services.standings.changed(TenantId(person.tenant_id), ended)
+    await context.services.queue.deliver_mail()
     return None

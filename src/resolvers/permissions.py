@@ -57,6 +57,7 @@ class Operation(enum.Enum):
         "Viewer.documents", SIGNED_IN, "All of the organisation's from BUSINESS on; else those in an assistant's scope."
     )
     VIEWER_MEMBERS = Permission("Viewer.members", MANAGES, "Everybody in the organisation.")
+    VIEWER_INVITATIONS = Permission("Viewer.invitations", MANAGES, "All open invitations of the organisation.")
     VIEWER_SESSIONS = Permission("Viewer.sessions", SIGNED_IN, "One's own sessions.")
     VIEWER_API_KEYS = Permission("Viewer.apiKeys", MANAGES, "All API keys of the organisation, never their secrets.")
     VIEWER_TENANTS = Permission("Viewer.tenants", ADMINISTERS, "Every organisation of the platform, nothing in it.")
@@ -89,6 +90,14 @@ class Operation(enum.Enum):
     CHANGE_PASSWORD = Permission(
         "Mutation.changePassword", SIGNED_IN, "One's own password.", NodeKind.USER, api_key=False
     )
+    REQUEST_PASSWORD_RESET = Permission(
+        "Mutation.requestPasswordReset", ANYBODY, "The account of that address, which gets a mail.", NodeKind.USER
+    )
+    RESET_PASSWORD = Permission("Mutation.resetPassword", ANYBODY, "The account whose token is given.", NodeKind.USER)
+    REQUEST_EMAIL_VERIFICATION = Permission(
+        "Mutation.requestEmailVerification", SIGNED_IN, "One's own address.", NodeKind.USER, api_key=False
+    )
+    VERIFY_EMAIL = Permission("Mutation.verifyEmail", ANYBODY, "The account whose token is given.", NodeKind.USER)
     REVOKE_SESSION = Permission(
         "Mutation.revokeSession", SIGNED_IN, "One's own sessions.", NodeKind.SESSION, api_key=False
     )
@@ -100,6 +109,19 @@ class Operation(enum.Enum):
     )
     REMOVE_MEMBER = Permission(
         "Mutation.removeMember", MANAGES, "Members whose role is not stronger than one's own.", NodeKind.USER
+    )
+    INVITE_MEMBER = Permission(
+        "Mutation.inviteMember",
+        MANAGES,
+        "A new member of a role that is not stronger than one's own; from a verified e-mail address.",
+        NodeKind.INVITATION,
+        api_key=False,
+    )
+    REVOKE_INVITATION = Permission(
+        "Mutation.revokeInvitation", MANAGES, "All invitations of the organisation.", NodeKind.INVITATION
+    )
+    ACCEPT_INVITATION = Permission(
+        "Mutation.acceptInvitation", ANYBODY, "The invitation whose token is given.", NodeKind.USER
     )
     CREATE_API_KEY = Permission(
         "Mutation.createApiKey",

@@ -15,6 +15,7 @@ _TOO_MANY = {
     "sign-in-account": "Too many attempts to sign in.",
     "sign-up": "Too many organisations were founded from here.",
     "uploads": "Too many uploads.",
+    "mails": "Too many mails.",
     SLOTS: "Your organisation has as many answers being written as it may have at once.",
 }
 """By the limit's name; of the others it is requests that there were too many of."""

@@ -18,9 +18,10 @@ from datastores.postgres import Purpose
 from datastores.records import TenantRecord, UserRecord
 from datastores.tenants import tenant_by_id
 from resolvers import passwords
+from resolvers.addresses import email_address
 from resolvers.arguments import input_id
 from resolvers.context import Context
-from resolvers.identity import NAME_CHARS, email_address
+from resolvers.identity import NAME_CHARS
 from resolvers.permissions import ADMINISTERS, Operation
 from resolvers.results import Conflict, InvalidInput, NotFound
 from resolvers.texts import is_name, is_storable

@@ -37,6 +37,10 @@ VISIBILITY = (
         "A USER sees itself; from OPERATOR on, whoever is in the organisation.",
     ),
     _row(
+        "User", "emailVerifiedAt", "The person itself, and from BUSINESS on whoever is in the organisation; else null."
+    ),
+    _row("Invitation", "id email name role invitedBy createdAt expiresAt", "Whoever may read `Viewer.invitations`."),
+    _row(
         "Assistant",
         "id name instructions provider model temperature createdAt",
         "Whoever is in the organisation.",
@@ -106,21 +110,33 @@ VISIBILITY = (
     # Lists.
     _row(
         "ApiKeyConnection AssistantConnection ConversationConnection DeviceSessionConnection DocumentConnection "
-        "MemberConnection MessageConnection TenantConnection",
+        "InvitationConnection MemberConnection MessageConnection TenantConnection",
         "edges nodes pageInfo",
         "Whoever may read the list.",
     ),
     _row(
-        "ApiKeyEdge AssistantEdge ConversationEdge DeviceSessionEdge DocumentEdge MemberEdge MessageEdge TenantEdge",
+        "ApiKeyEdge AssistantEdge ConversationEdge DeviceSessionEdge DocumentEdge InvitationEdge MemberEdge "
+        "MessageEdge TenantEdge",
         "cursor node",
         "Whoever may read the list.",
     ),
     _row("PageInfo", "hasNextPage hasPreviousPage startCursor endCursor", "Whoever may read the list."),
     _row("Node", "id", "Whoever sees the object."),
     # What mutations answer.
-    _row("SignUpPayload SignInPayload RefreshSessionPayload", "session", "Whoever has called the mutation."),
+    _row(
+        "SignUpPayload SignInPayload RefreshSessionPayload AcceptInvitationPayload",
+        "session",
+        "Whoever has called the mutation.",
+    ),
     _row("SignOutPayload SignOutEverywherePayload", "signedOut", "Whoever has called the mutation."),
     _row("ChangePasswordPayload UpdateMemberPayload", "user", "Whoever has called the mutation."),
+    _row("RequestPasswordResetPayload", "requested", "Whoever has called the mutation."),
+    _row(
+        "ResetPasswordPayload VerifyEmailPayload RequestEmailVerificationPayload",
+        "email",
+        "Whoever has called the mutation: with the token from that address, or for oneself.",
+    ),
+    _row("InviteMemberPayload RevokeInvitationPayload", "invitation", "Whoever has called the mutation."),
     _row("RevokeSessionPayload", "sessionId", "Whoever has called the mutation."),
     _row("RemoveMemberPayload", "userId", "Whoever has called the mutation."),
     _row("CreateApiKeyPayload", "secret apiKey", "Whoever has called the mutation; the secret this once."),

@@ -18,7 +18,7 @@ from schema.types.people import User
 @strawberry.input
 class ChangePasswordInput:
     current_password: str
-    new_password: str = strawberry.field(description="10 to 128 characters.")
+    new_password: str = strawberry.field(description="10 to 128 characters, and not easily guessed.")
 
 
 @strawberry.type

@@ -93,6 +93,11 @@ def member_cursor(record: Any) -> str:
     return cursor_of_time(ListKind.MEMBERS, record.created_at, record.id)
 
 
+def invitation_cursor(record: Any) -> str:
+    """The cursor of `Viewer.invitations`."""
+    return cursor_of_time(ListKind.INVITATIONS, record.created_at, record.id)
+
+
 def session_cursor(record: Any) -> str:
     """The cursor of `Viewer.sessions`."""
     return cursor_of_time(ListKind.SESSIONS, record.created_at, record.id)

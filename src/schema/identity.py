@@ -30,7 +30,7 @@ class SignUpInput:
     organization: str = strawberry.field(description="1 to 200 characters.")
     name: str = strawberry.field(description="1 to 200 characters.")
     email: str
-    password: str = strawberry.field(description="10 to 128 characters.")
+    password: str = strawberry.field(description="10 to 128 characters, and not easily guessed.")
 
 
 @strawberry.input
@@ -74,7 +74,8 @@ SignInResult = Annotated[SignInPayload | InvalidCredentials | RateLimited, straw
 RefreshSessionResult = Annotated[RefreshSessionPayload | InvalidCredentials, strawberry.union("RefreshSessionResult")]
 
 
-def _session(signed_in: sessions.SignedIn) -> Session:
+def session_of(signed_in: sessions.SignedIn) -> Session:
+    """What a client gets of it."""
     user: Any = signed_in.user
     return Session(
         access_token=signed_in.access_token,
@@ -95,12 +96,12 @@ class IdentityMutations:
             email=input.email,
             password=input.password,
         )
-        return SignUpPayload(session=_session(result)) if isinstance(result, sessions.SignedIn) else result
+        return SignUpPayload(session=session_of(result)) if isinstance(result, sessions.SignedIn) else result
 
     @strawberry.mutation(description="Exchange an e-mail address and a password for an access token.")
     async def sign_in(self, info: Info, input: SignInInput) -> SignInResult:
         result: Any = await identity.sign_in(info.context, email=input.email, password=input.password)
-        return SignInPayload(session=_session(result)) if isinstance(result, sessions.SignedIn) else result
+        return SignInPayload(session=session_of(result)) if isinstance(result, sessions.SignedIn) else result
 
     @strawberry.mutation(
         description="Exchange a refresh token, once, for an access token and the next refresh token. "
@@ -108,7 +109,7 @@ class IdentityMutations:
     )
     async def refresh_session(self, info: Info, input: RefreshSessionInput | None = None) -> RefreshSessionResult:
         result: Any = await sessions.refresh_session(info.context, input.refresh_token if input else None)
-        return RefreshSessionPayload(session=_session(result)) if isinstance(result, sessions.SignedIn) else result
+        return RefreshSessionPayload(session=session_of(result)) if isinstance(result, sessions.SignedIn) else result
 
     @strawberry.mutation(description="End this session, on all its sockets.")
     async def sign_out(self, info: Info) -> SignOutPayload:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import strawberry
 
 from core.ids import ListKind
-from resolvers import api_keys, conversations, documents, members, reading, sessions, tenants
+from resolvers import api_keys, conversations, documents, invitations, members, reading, sessions, tenants
 from resolvers.arguments import forward_page
 from resolvers.permissions import Operation
 from schema.connections import (
@@ -16,6 +16,7 @@ from schema.connections import (
     assistant_cursor,
     conversation_cursor,
     document_cursor,
+    invitation_cursor,
     member_cursor,
     session_cursor,
     tenant_cursor,
@@ -24,7 +25,7 @@ from schema.enums import DocumentStatus
 from schema.interfaces import Node
 from schema.records import Info
 from schema.types.chat import ConversationConnection
-from schema.types.identity import ApiKeyConnection, DeviceSessionConnection, MemberConnection
+from schema.types.identity import ApiKeyConnection, DeviceSessionConnection, InvitationConnection, MemberConnection
 from schema.types.knowledge import DocumentConnection, Passage
 from schema.types.people import AssistantConnection, Tenant, TenantConnection, User
 
@@ -72,6 +73,12 @@ class Viewer:
     async def members(self, info: Info, first: First = None, after: After = None) -> MemberConnection:
         page = await members.all_members(info.context, forward_page(ListKind.MEMBERS, first, after))
         return ConnectionRecord(page, member_cursor)  # type: ignore[return-value]
+
+    @strawberry.field(description="Invitations that could be accepted now, newest first. Needs the role BUSINESS.")
+    async def invitations(self, info: Info, first: First = None, after: After = None) -> InvitationConnection:
+        request = forward_page(ListKind.INVITATIONS, first, after)
+        page = await invitations.pending_invitations(info.context, request)
+        return ConnectionRecord(page, invitation_cursor)  # type: ignore[return-value]
 
     @strawberry.field(description="Your sign-ins that have not ended, newest first.")
     async def sessions(self, info: Info, first: First = None, after: After = None) -> DeviceSessionConnection:

@@ -8,6 +8,7 @@ from strawberry.tools import merge_types
 
 from core.settings import Settings
 from schema.access import AccessMutations
+from schema.accounts import AccountMutations
 from schema.execution import ColloquySchema
 from schema.identity import IdentityMutations
 from schema.knowledge import KnowledgeMutations
@@ -17,7 +18,8 @@ from schema.subscription import Subscription
 from schema.tenants import TenantMutations
 
 Mutation = merge_types(
-    "Mutation", (IdentityMutations, AccessMutations, TenantMutations, KnowledgeMutations, MessageMutations)
+    "Mutation",
+    (IdentityMutations, AccountMutations, AccessMutations, TenantMutations, KnowledgeMutations, MessageMutations),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from mailbox import nothing_waits
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,10 +20,13 @@ from datastores.models import (
 from datastores.people import add_user
 from datastores.postgres import Purpose
 from datastores.sessions import add_session
+from owner import set_verified
 from product import PROGRESS, Person, Product
 
 SUBJECTS = ("Vexholm", "Brenn")
 """What each tenant's texts are about: a word that the other tenant must never read."""
+INVITE = """mutation($input: InviteMemberInput!) {
+  inviteMember(input: $input) { ... on InviteMemberPayload { invitation { id } } } }"""
 EVERYTHING = """{ viewer { tenant { id } user { id } assistants { nodes { id } }
   documents { nodes { id contentUrl } }
   conversations { nodes { id messages { nodes { id answer { id citations { chunk { id } } } } } } } } }"""
@@ -41,6 +45,8 @@ class Tenant:
     user_conversation: str
     assigned_assistant: str
     """Its scope is one document, which the default assistant has, too."""
+    invitation: str
+    """Its opaque id; it is no node."""
     content_url: str
     answer_cursor: str
 
@@ -110,9 +116,19 @@ async def make_tenant(product: Product, subject: str) -> Tenant:
         },
         user_conversation=user_conversation,
         assigned_assistant=assistant_id,
+        invitation=await _invitation(business, subject),
         content_url=documents[document]["contentUrl"],
         answer_cursor=events[1]["cursor"],
     )
+
+
+async def _invitation(business: Person, subject: str) -> str:
+    """One that nobody has accepted; its mail, and that of the sign-up, are sent."""
+    await set_verified(business)
+    values = {"email": f"invited-{subject.lower()}@example.test", "name": f"Ina of {subject}", "role": "USER"}
+    invited = (await business.query(INVITE, input=values))["inviteMember"]["invitation"]["id"]
+    await nothing_waits(business.product)
+    return invited  # type: ignore[no-any-return]
 
 
 async def _second_person_and_assistant(product: Product, tenant_id: TenantId, subject: str) -> tuple[Person, str]:

@@ -2,6 +2,7 @@
 
 from sqlmodel import SQLModel
 
+from datastores.models.accounts import Invitation, OneTimeToken, TokenPurpose
 from datastores.models.chat import (
     Answer,
     AnswerAttempt,
@@ -42,14 +43,17 @@ __all__ = [
     "DocumentStatus",
     "Embedding",
     "HandoffState",
+    "Invitation",
     "Message",
     "MessageRole",
+    "OneTimeToken",
     "OutboxEntry",
     "RefreshToken",
     "RevocationReason",
     "Role",
     "Session",
     "Tenant",
+    "TokenPurpose",
     "User",
     "metadata",
 ]

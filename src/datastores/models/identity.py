@@ -20,6 +20,7 @@ class RevocationReason(enum.Enum):
     REVOKED = "REVOKED"
     TOKEN_REUSED = "TOKEN_REUSED"  # noqa: S105 - no password, a name
     PASSWORD_CHANGED = "PASSWORD_CHANGED"  # noqa: S105 - no password, a name
+    PASSWORD_RESET = "PASSWORD_RESET"  # noqa: S105 - no password, a name
     MEMBER_SUSPENDED = "MEMBER_SUSPENDED"
 
 

@@ -77,6 +77,8 @@ class User(TenantRow, table=True):
     password_hash: str
     created_at: datetime = moment()
     suspended_at: datetime | None = moment(nullable=True)
+    email_verified_at: datetime | None = moment(nullable=True)
+    """When a link in a mail to the address was followed first; None while nobody knows whose it is."""
 
 
 class Assistant(TenantRow, table=True):

@@ -10,7 +10,7 @@ from core.ids import NodeKind
 from datastores import records
 from schema.connections import ConnectionRecord, EdgeRecord, PageInfo, edge_cursor
 from schema.enums import Role
-from schema.records import Info, backed_by, global_id
+from schema.records import Info, backed_by, global_id, relation
 from schema.types.people import User
 
 
@@ -62,6 +62,30 @@ class ApiKeyEdge:
 class ApiKeyConnection:
     edges: list[ApiKeyEdge]
     nodes: list[ApiKey]
+    page_info: PageInfo
+
+
+@backed_by(records.InvitationRecord, description="Somebody who may join, and has not yet.")
+class Invitation:
+    id: strawberry.ID = global_id(NodeKind.INVITATION)
+    email: str
+    name: str | None = strawberry.field(description="As whoever invited them suggested.")
+    role: Role
+    invited_by: User | None = relation("users", "invited_by_id")
+    created_at: datetime
+    expires_at: datetime
+
+
+@backed_by(EdgeRecord, name="InvitationEdge")
+class InvitationEdge:
+    cursor: str = edge_cursor()
+    node: Invitation
+
+
+@backed_by(ConnectionRecord, name="InvitationConnection")
+class InvitationConnection:
+    edges: list[InvitationEdge]
+    nodes: list[Invitation]
     page_info: PageInfo
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import cast
 
 import strawberry
 
 from core.ids import NodeKind
 from datastores import records
+from resolvers.permissions import Operation
 from schema.connections import ConnectionRecord, EdgeRecord, PageInfo, edge_cursor
 from schema.enums import Role
 from schema.interfaces import Node
-from schema.records import backed_by, global_id
+from schema.records import Info, backed_by, global_id
 
 
 @backed_by(records.TenantRecord, description="An organisation: the unit of isolation.")
@@ -32,6 +34,15 @@ class User(Node):
     role: Role
     suspended_at: datetime | None = strawberry.field(description="Since when they may not come in; null: they may.")
     created_at: datetime
+
+    @strawberry.field(
+        description="When a link in a mail to the address was followed first; null: never, or not yours to see. It is "
+        "seen by the person, and by those who manage members. Who has not verified their address cannot invite others."
+    )
+    async def email_verified_at(self, info: Info) -> datetime | None:
+        person, shown = await info.context.person(), cast(records.UserRecord, self)
+        manages = Operation.VIEWER_MEMBERS.allows(person.role)
+        return shown.email_verified_at if manages or shown.id == person.id else None
 
 
 @backed_by(records.AssistantRecord, description="A use case: instructions, a model and a scope of documents.")

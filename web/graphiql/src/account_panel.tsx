@@ -63,6 +63,11 @@ function SignInForm({ ended }: { ended: boolean }) {
       <p role="alert" className="panel-error">
         {error}
       </p>
+      <p className="panel-hint">
+        <a href="/account#forgot" target="_blank" rel="noreferrer">
+          Forgot your password?
+        </a>
+      </p>
     </form>
   );
 }

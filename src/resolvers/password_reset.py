@@ -1,0 +1,73 @@
+"""A password that was lost: a link by mail, and a new one."""
+
+from __future__ import annotations
+
+from core.ids import TenantId, new_id
+from core.opaque_tokens import TokenKind
+from datastores import members, sessions
+from datastores.models import RevocationReason, TokenPurpose
+from datastores.one_time_tokens import drop_tokens, holder, use_token
+from datastores.outbox import add_mail
+from datastores.people import account_of, tenant_of
+from datastores.postgres import Purpose
+from resolvers import account_mails, one_time_links, passwords
+from resolvers.addresses import email_address
+from resolvers.context import Context
+from resolvers.results import InvalidCredentials, InvalidInput, RateLimited
+
+_NOBODY = "nobody@colloquy.example"
+_PURPOSE = TokenPurpose.PASSWORD_RESET
+
+
+async def request_reset(context: Context, email: str) -> RateLimited | None:
+    """Have a link sent to the address, if it has an account that may come in.
+
+    Nothing tells whether it has: the same two statements run, a commit does not wait for the disk, and the worker is
+    woken either way. The mail itself is the worker's.
+    """
+    if (limited := await context.take(context.by_address(context.limits.mails))) is not None:
+        return limited
+    address = email_address(email)
+    async with context.services.postgres.platform(Purpose.PASSWORD_RESET) as tx:
+        await tx.do_not_wait_for_the_disk()
+        found = await account_of(tx, address or "")
+        await one_time_links.mail_reset(
+            context,
+            tx,
+            tenant_id=TenantId(found.tenant_id if found else new_id()),
+            user_id=found.id if found else new_id(),
+            email=address or _NOBODY,
+        )
+    await context.services.queue.deliver_mail()
+    return None
+
+
+async def reset_password(context: Context, *, token: str, new: str) -> str | InvalidInput | InvalidCredentials:
+    """Give the token's person a new password; their address. Their sessions and other links end, on all sockets."""
+    read = one_time_links.read(context, TokenKind.PASSWORD_RESET, token)
+    if read is None:
+        return one_time_links.NOT_GOOD
+    postgres = context.services.postgres
+    async with postgres.read(read.tenant_id) as reads:
+        person = await holder(reads, _PURPOSE, read.id, read.hash)
+        if person is None:
+            return one_time_links.NOT_GOOD
+        organization = (await tenant_of(reads)).name
+    about = (person.email, person.name, organization)
+    if (refused := await passwords.refuse(new, "newPassword", about)) is not None:
+        return refused
+    replacement = await passwords.hashed(new)
+    async with postgres.write(read.tenant_id) as tx:
+        user_id = await use_token(tx, _PURPOSE, read.id, read.hash)
+        if user_id is None:
+            return one_time_links.NOT_GOOD
+        await members.set_password(tx, user_id, replacement)
+        await members.set_email_verified(tx, user_id)
+        await drop_tokens(tx, user_id)
+        # Keys hold a copy of the person, too.
+        told = await sessions.standing_ids(tx, user_id)
+        await sessions.revoke(tx, RevocationReason.PASSWORD_RESET, user_id=user_id)
+        await add_mail(tx, read.tenant_id, account_mails.password_changed(person.email))
+    await context.services.standings.changed(read.tenant_id, told)
+    await context.services.queue.deliver_mail()
+    return person.email
