@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,6 +118,15 @@ def settings(servers: Servers, pattern: str, models_folder: Path, tmp_path: Path
     """Settings of a product with a database and a data folder of its own."""
     with _own_settings(servers, pattern, models_folder, tmp_path, shared=False) as own:
         yield own
+
+
+SettingsOn = Callable[[str, Path], AbstractContextManager[Settings]]
+
+
+@pytest.fixture(scope="session")
+def settings_on(servers: Servers, models_folder: Path) -> SettingsOn:
+    """Settings on a copy of that database, with that folder, for a product that several tests share."""
+    return lambda pattern, folder: _own_settings(servers, pattern, models_folder, folder, shared=False)
 
 
 @pytest.fixture

@@ -15,6 +15,21 @@ from core.settings import Settings
 from datastores.postgres import APP_ROLE, PLATFORM_ROLE
 
 PARTITIONS = [f"messages_p{part:02}" for part in range(16)]
+# Right, and on which columns where not on all: what docs/operations.md says in words.
+PLATFORM_RIGHTS = {
+    "tenants": {"SELECT": "", "INSERT": "id, name, embedding_model_id, keep_originals", "UPDATE": "suspended_at"},
+    "users": {"SELECT": "", "INSERT": ""},
+    "assistants": {"SELECT": "", "INSERT": ""},
+    "answers": {"SELECT": "tenant_id, id, conversation_id, epoch, status, created_at"},
+    "documents": {"SELECT": "tenant_id, id, epoch, status, heartbeat_at"},
+    "outbox": {
+        "SELECT": "tenant_id, id, topic, payload, created_at, attempts, next_try_at, last_error",
+        "INSERT": "tenant_id, id, topic, payload",
+        "UPDATE": "payload, attempts, next_try_at, last_error",
+        "DELETE": "",
+    },
+}
+APP_COLUMNS = {"tenants": {"UPDATE": "name, embedding_model_id, keep_originals"}}
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 
 
@@ -58,7 +73,7 @@ async def test_row_level_security_is_enabled_and_not_forced_with_a_policy_both_w
 async def test_no_policy_is_for_everybody_and_the_platform_s_are_on_few_tables(settings: Settings) -> None:
     found = await _rows(settings, "SELECT DISTINCT tablename, unnest(roles) FROM pg_policies WHERE $1 <> ''", APP_ROLE)
     others = {(table, role) for table, role in found if role != APP_ROLE}
-    assert others == {(t, PLATFORM_ROLE) for t in ("tenants", "users", "assistants", "answers", "documents", "outbox")}
+    assert others == {(table, PLATFORM_ROLE) for table in PLATFORM_RIGHTS}
 
 
 async def test_every_key_between_tenant_tables_begins_with_the_tenant(settings: Settings) -> None:
@@ -131,6 +146,65 @@ async def test_the_application_has_no_more_rights_than_it_uses(settings: Setting
             settings, "SELECT r FROM unnest($1::text[]) r WHERE has_table_privilege($2, $3, r)", RIGHTS, APP_ROLE, table
         )
         assert {row[0] for row in granted} == expected.get(table, set()), table
+
+
+async def test_no_partition_of_any_table_has_rights_of_its_own(settings: Settings) -> None:
+    found = await _rows(
+        settings,
+        """SELECT c.relname, c.relacl, (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid
+             AND a.attacl IS NOT NULL) AS columns FROM pg_class c WHERE c.relispartition AND c.relkind IN ('r', 'p')""",
+    )
+    assert {row["relname"] for row in found} >= set(PARTITIONS)
+    for row in found:
+        granted = {str(one).partition("=")[0] for one in row["relacl"] or ()}
+        assert (granted & {APP_ROLE, PLATFORM_ROLE, ""}, row["columns"]) == (set(), 0), row["relname"]
+
+
+async def _granted(settings: Settings, role: str) -> dict[str, dict[str, str]]:
+    """Per table the role's rights, with the columns of those that it has on some columns alone."""
+    whole = await _rows(
+        settings,
+        """SELECT table_name, privilege_type, '' AS columns FROM information_schema.table_privileges
+           WHERE grantee = $1 AND table_schema = 'public'""",
+        role,
+    )
+    parts = await _rows(
+        settings,
+        """SELECT c.relname AS table_name, r.privilege_type,
+                  string_agg(a.attname::text, ', ' ORDER BY a.attname) AS columns
+           FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid, aclexplode(a.attacl) r
+           WHERE c.relnamespace = 'public'::regnamespace AND r.grantee = $1::regrole GROUP BY 1, 2""",
+        role,
+    )
+    found: dict[str, dict[str, str]] = {}
+    for row in (*whole, *parts):
+        found.setdefault(row["table_name"], {})[row["privilege_type"]] = row["columns"]
+    return found
+
+
+def _sorted(rights: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    return {
+        table: {right: ", ".join(sorted(columns.split(", "))) for right, columns in on.items()}
+        for table, on in rights.items()
+    }
+
+
+async def test_the_platform_s_role_has_the_rights_that_are_documented_and_no_other(settings: Settings) -> None:
+    assert await _granted(settings, PLATFORM_ROLE) == _sorted(PLATFORM_RIGHTS)
+
+
+async def test_the_application_s_rights_on_columns_are_few(settings: Settings) -> None:
+    granted = await _granted(settings, APP_ROLE)
+    parts = {table: {right: columns for right, columns in on.items() if columns} for table, on in granted.items()}
+    assert {table: on for table, on in parts.items() if on} == _sorted(APP_COLUMNS)
+
+
+async def test_a_data_migration_changes_the_rows_of_every_tenant(world: World, settings: Settings) -> None:
+    rows = [await contents(settings, tenant.id) for tenant in (world.first, world.second)]
+    async with owner(settings) as connection:
+        for table in ["tenants", *TENANT_TABLES]:
+            expected = sum(one[table][0] for one in rows)
+            assert await connection.execute(f'UPDATE "{table}" SET id = id') == f"UPDATE {expected}", table
 
 
 @pytest.mark.parametrize("role", [APP_ROLE, PLATFORM_ROLE])
