@@ -23,6 +23,7 @@ from datastores.models.identity import (
 from datastores.models.knowledge import Chunk, Document, DocumentPage, DocumentStatus, Embedding
 from datastores.models.outbox import OutboxEntry
 from datastores.models.people import Assistant, AssistantDocument, DocumentScope, Role, Tenant, User
+from datastores.models.trusted import TrustedDocument
 
 metadata = SQLModel.metadata
 
@@ -54,6 +55,7 @@ __all__ = [
     "Session",
     "Tenant",
     "TokenPurpose",
+    "TrustedDocument",
     "User",
     "metadata",
 ]
