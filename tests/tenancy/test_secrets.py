@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -53,26 +54,27 @@ def _every_text_is_a_canary(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(callers, "_needed", lambda _given: True)
 
 
-async def _call_all(product: Product, world: World) -> list[dict[str, Any]]:
-    """Each mutation, by a person who may, with a bad token and by nobody."""
-    tenant, answers = present(world.first, product), []
+async def _call_all(product: Product, world: World) -> None:
+    """Each mutation, by a person who may and with a bad token."""
+    tenant = present(world.first, product)
     strongest = next(caller for caller in CALLERS if caller.name == "ADMIN")
     for operation in MUTATIONS:
         call = Call.of(operation, missing_ids(tenant))
         assert CANARY in json.dumps(call.variables) or "String" not in call.query
-        tokens = (await strongest.token(product, tenant), CANARY, None)
-        answers.extend([await call.answer(product, token) for token in tokens])
-    return answers
+        token = await strongest.token(product, tenant)
+        await asyncio.gather(call.answer(product, token), call.answer(product, CANARY))
 
 
+@pytest.mark.timeout(60)  # ten seconds on an idle machine
 async def test_a_canary_in_every_text_of_every_mutation_is_in_no_line_of_the_log(
     own_product: Product, world: World, written: io.StringIO
 ) -> None:
     await _call_all(own_product, world)
-    assert written.getvalue().count("operation") >= 3 * len(MUTATIONS)
+    assert written.getvalue().count("operation") >= 2 * len(MUTATIONS)
     assert CANARY not in written.getvalue()
 
 
+@pytest.mark.timeout(60)  # as above
 async def test_nor_is_it_when_the_database_fails_beneath_them(
     own_product: Product, world: World, written: io.StringIO
 ) -> None:
