@@ -31,6 +31,7 @@ class NodeKind(enum.Enum):
     ANSWER = "ans"
     SESSION = "ses"
     API_KEY = "key"
+    AUDIT_ENTRY = "aud"
 
 
 class ListKind(enum.Enum):
@@ -44,6 +45,7 @@ class ListKind(enum.Enum):
     SESSIONS = "sessions"
     API_KEYS = "api-keys"
     TENANTS = "tenants"
+    AUDIT_LOG = "audit-log"
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -39,6 +39,7 @@ class Purpose(enum.Enum):
     RELAY = "relay"
     HEALTH = "health"
     ADMIN = "admin"
+    AUDIT = "audit"
 
 
 class Postgres:

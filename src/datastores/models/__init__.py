@@ -2,6 +2,7 @@
 
 from sqlmodel import SQLModel
 
+from datastores.models.audit import AuditEntry, AuditOutcome
 from datastores.models.chat import (
     Answer,
     AnswerAttempt,
@@ -32,6 +33,8 @@ __all__ = [
     "ApiKey",
     "Assistant",
     "AssistantDocument",
+    "AuditEntry",
+    "AuditOutcome",
     "Channel",
     "Chunk",
     "Citation",
