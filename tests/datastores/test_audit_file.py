@@ -13,6 +13,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from datastores import audit_file
 from datastores.audit import NO_TENANT, new_entry_key
@@ -160,29 +161,28 @@ async def test_two_processes_lose_nothing_though_the_day_ends_meanwhile(tmp_path
 
 
 async def test_nobody_waits_for_a_file_that_is_held_and_what_is_too_much_is_dropped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit_file, "WAITING_LINES", 10)
     path = tmp_path / "audit.log"
     file = AuditFile(path)
-    with (tmp_path / ".audit.log.lock").open("w") as lock:
+    with capture_logs() as logged, (tmp_path / ".audit.log.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for _ in range(100):
             file.write(entry())  # a write that waited would wait for ever
     await file.aclose()
     assert 10 <= len(path.read_bytes().splitlines()) < 100
-    assert caplog.text.count("lines are dropped") == 1
+    assert [line["event"] for line in logged] == ["audit file cannot keep up: lines are dropped"]
 
 
-async def test_a_file_that_cannot_be_written_is_told_once_and_harms_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_file_that_cannot_be_written_is_told_once_and_harms_nothing(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file where the folder should be")
     file = AuditFile(tmp_path / "logs" / "audit.log")
-    for _ in range(3):
-        file.write(entry())
-        await file.aclose()
-    assert caplog.text.count("audit file cannot be written") == 1
+    with capture_logs() as logged:
+        for _ in range(3):
+            file.write(entry())
+            await file.aclose()
+    assert [line["event"] for line in logged] == ["audit file cannot be written"]
     (tmp_path / "logs").unlink()
     file.write(entry())
     await file.aclose()
