@@ -20,7 +20,7 @@ from core.ids import TenantId
 from core.settings import Settings
 from core.tasks import end_tasks
 from datastores.redis_client import make_redis
-from resolvers.context import Services
+from resolvers.services import Services
 
 PASSWORD = "a good password"
 UPLOAD = """mutation($input: UploadDocumentInput!) { uploadDocument(input: $input) {

@@ -7,8 +7,8 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 
 from core.ids import TenantId
 from core.security import InvalidTokenError
-from resolvers.context import Services
 from resolvers.documents import open_link
+from resolvers.services import Services
 
 # A stranger's file must never run as a page of ours; it is an attachment, too.
 _HEADERS = {

@@ -31,7 +31,10 @@ from app.uploads import RequestAdapter, close_files, discard
 from core.errors import RequestError, RequestErrorCode
 from core.ids import new_id
 from datastores.rates import whole_seconds
-from resolvers.context import Client, Context, Services
+from resolvers.audit_trail import CONNECT, CROSS_ORIGIN
+from resolvers.auditing import write_denials
+from resolvers.context import Context
+from resolvers.services import Client, Services
 from schema.execution import INTERNAL
 from schema.root import make_schema
 
@@ -79,6 +82,7 @@ class ColloquyGraphQL(GraphQL[Context, None]):
             response = _refusal(request, error.status_code, wrong)
         except RequestError as error:
             await discard(request)
+            await self._note_denial(request, error)
             response = _refusal(request, status_of(error.code.value), error)
         except Exception as error:
             log.error("request failed", request_id=_request_id(request), exc_info=error)
@@ -104,7 +108,7 @@ class ColloquyGraphQL(GraphQL[Context, None]):
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """The context of a request, or of a socket until its operations get their own."""
-        client = Client(request.client.host if request.client else "", request.headers.get("user-agent", ""))
+        client = _client(request)
         cookie = cookie_of(request, response, self._services.settings)
         context = Context(self._services, None, self._public_url(request), client, cookie)
         context.authenticate(request.headers.get("authorization"))
@@ -120,15 +124,16 @@ class ColloquyGraphQL(GraphQL[Context, None]):
         """Sign the socket in. Without `authorization` it may do what nobody needs to be signed in for."""
         given = (context.connection_params or {}).get("authorization")
         context.authenticate(given if isinstance(given, str) else None)
-        if context.token_problem is not None:
-            raise ConnectionRejectionError
-        if context.claims is not None:
-            try:
-                await context.person()
-            except RequestError:
-                raise ConnectionRejectionError from None
-            finally:
-                await context.aclose()
+        if context.claims is None and context.token_problem is None:
+            return UNSET  # type: ignore[no-any-return]
+        try:
+            await context.person()
+        except RequestError as error:
+            context.denied(CONNECT, error)
+            raise ConnectionRejectionError from None
+        finally:
+            await context.aclose()
+            await write_denials(context)
         return UNSET  # type: ignore[no-any-return]
 
     def should_render_graphql_ide(self, request: object) -> bool:
@@ -197,6 +202,16 @@ class ColloquyGraphQL(GraphQL[Context, None]):
         response.headers.raw.extend(sub_response.headers.raw)
         return response
 
+    async def _note_denial(self, request: Request, error: RequestError) -> None:
+        """Write down what was denied before any operation began."""
+        context: Context | None = getattr(request.state, "context", None)
+        if context is None:
+            # Refused while its context was made: a page of elsewhere.
+            context = request.state.context = Context(self._services, None, "", _client(request))
+            context.denied(CROSS_ORIGIN, error)
+        await context.aclose()
+        await write_denials(context)
+
     def decode_json(self, data: str | bytes) -> object:
         """Raises json.JSONDecodeError."""
         return orjson.loads(data)
@@ -212,6 +227,10 @@ class ColloquyGraphQL(GraphQL[Context, None]):
             return settings.resolved_public_url
         scheme = {"ws": "http", "wss": "https"}.get(request.url.scheme, request.url.scheme)
         return f"{scheme}://{request.url.netloc}"
+
+
+def _client(request: Request | WebSocket) -> Client:
+    return Client(request.client.host if request.client else "", request.headers.get("user-agent", ""))
 
 
 class _RefusedError(Exception):

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from datastores import redis_keys
-from resolvers.context import Services
+from resolvers.services import Services
 
 PROBE_SECONDS = 2.0
 log = structlog.get_logger(__name__)

@@ -19,9 +19,10 @@ from datastores.models import Role
 from datastores.postgres import Purpose
 from datastores.records import DocumentRecord
 from resolvers.administrators import Administrator, add_administrator
-from resolvers.context import Context, Services
+from resolvers.context import Context
 from resolvers.documents import FINAL, Upload, follow_progress, upload_document
 from resolvers.results import Conflict, DuplicateDocument
+from resolvers.services import Services
 from resolvers.sessions import open_session
 
 ORGANIZATION = "Colloquy Demo"

@@ -13,6 +13,7 @@ from core.security import TokenSigner
 from core.settings import Settings
 from datastores.answer_log import AnswerLog
 from datastores.answer_slots import AnswerSlots
+from datastores.audit_file import AuditFile
 from datastores.files import FileStorage
 from datastores.live import LiveChannels
 from datastores.postgres import Postgres
@@ -25,7 +26,7 @@ from jobs.queue import JobQueue
 from jobs.services import JobServices
 from providers.mail.registry import mail_transport
 from providers.registry import Providers
-from resolvers.context import Rates, Services
+from resolvers.services import Rates, Services
 from resolvers.standing import Standings
 from resolvers.trusted_documents import TrustedDocuments
 
@@ -72,6 +73,8 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
         if sweeping:
             await supervisor.start()
         stack.push_async_callback(supervisor.aclose)
+        audit_file = AuditFile(settings.data_dir / "logs" / "audit.log")
+        stack.push_async_callback(audit_file.aclose)
         cache = make_cache(settings)
         stack.push_async_callback(cache.aclose)
         sessions = SessionCache(cache, jobs.redis, ttl=settings.cache_ttl_sessions)
@@ -91,6 +94,7 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
             trusted=TrustedDocuments(jobs.postgres, ttl=settings.cache_ttl_trusted_documents),
             rates=Rates(RateLimiter(jobs.redis, circuit), RateLimits.of(settings), Subjects(_secret(settings))),
             slots=slots,
+            audit_file=audit_file,
         )
 
 

@@ -22,6 +22,7 @@ from core.settings import Settings
 from core.tasks import end_tasks, see_through
 from datastores import redis_keys
 from datastores.redis_client import REDIS_ERRORS, make_redis
+from jobs.audit_partitions import make_audit_partitions
 from jobs.deliver_mail import deliver_mail, sweep_mail
 from jobs.ingest_document import ingest_document
 from jobs.services import JobServices
@@ -46,6 +47,8 @@ SWEEP_SECONDS = set(range(0, 60, 5))
 """In each minute."""
 ACCOUNTS_SECOND = 32
 """The same, of what needs no haste."""
+AUDIT_HOUR = 3
+"""Of each day, when the audit log's next months are made; a worker that starts makes them, too."""
 log = structlog.get_logger(__name__)
 
 
@@ -151,7 +154,10 @@ def _document_worker(services: JobServices, redis: ArqRedis) -> _Worker:
         redis,
         redis_keys.QUEUE,
         functions=[func(ingest_document, timeout=JOB_SECONDS, keep_result=0, max_tries=1)],
-        cron_jobs=[cron(sweep_documents, second=SWEEP_SECONDS, run_at_startup=True)],
+        cron_jobs=[
+            cron(sweep_documents, second=SWEEP_SECONDS, run_at_startup=True),
+            cron(make_audit_partitions, hour=AUDIT_HOUR, minute=0, run_at_startup=True),
+        ],
         max_jobs=MAX_JOBS,
     )
 

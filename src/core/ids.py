@@ -32,6 +32,7 @@ class NodeKind(enum.Enum):
     SESSION = "ses"
     API_KEY = "key"
     INVITATION = "inv"
+    AUDIT_ENTRY = "aud"
 
 
 class ListKind(enum.Enum):
@@ -46,6 +47,7 @@ class ListKind(enum.Enum):
     API_KEYS = "api-keys"
     TENANTS = "tenants"
     INVITATIONS = "invitations"
+    AUDIT_LOG = "audit-log"
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -42,6 +42,7 @@ class Purpose(enum.Enum):
     HEALTH = "health"
     TRUSTED_DOCUMENTS = "trusted-documents"
     ADMIN = "admin"
+    AUDIT = "audit"
 
 
 class Postgres:

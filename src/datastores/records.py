@@ -16,7 +16,16 @@ from sqlmodel import SQLModel
 
 from core.errors import ErrorCode
 from datastores import models
-from datastores.models import AnswerStatus, Channel, DocumentScope, DocumentStatus, HandoffState, MessageRole, Role
+from datastores.models import (
+    AnswerStatus,
+    AuditOutcome,
+    Channel,
+    DocumentScope,
+    DocumentStatus,
+    HandoffState,
+    MessageRole,
+    Role,
+)
 
 
 @dataclass(slots=True)
@@ -71,6 +80,23 @@ class ApiKeyRecord:
     hint: str
     created_at: datetime
     last_used_at: datetime | None
+
+
+@dataclass(slots=True)
+class AuditRecord:
+    id: UUID
+    tenant_id: UUID
+    at: datetime
+    actor_id: UUID | None
+    session_id: UUID | None
+    api_key_id: UUID | None
+    action: str
+    targets: list[str]
+    address: str
+    outcome: AuditOutcome
+    code: str | None
+    request_id: str
+    details: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -207,6 +233,7 @@ _MODELS: dict[type[Any], type[SQLModel]] = {
     InvitationRecord: models.Invitation,
     SessionRecord: models.Session,
     ApiKeyRecord: models.ApiKey,
+    AuditRecord: models.AuditEntry,
     AssistantRecord: models.Assistant,
     DocumentRecord: models.Document,
     DocumentPageRecord: models.DocumentPage,

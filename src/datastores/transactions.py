@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from datastores.postgres import Postgres
 
 R = TypeVar("R")
+_CHANGES = re.compile(
+    r"\s*(?:INSERT|UPDATE|DELETE|MERGE)\b|\s*WITH\b.*\b(?:INSERT INTO|UPDATE|DELETE FROM)\b", re.DOTALL
+)
+"""Text that changes rows: SQLAlchemy knows it only of statements that it has built."""
 
 
 class Reads(Protocol):
@@ -102,6 +107,20 @@ class _Writing(_Reading):
     def __init__(self, connection: AsyncConnection) -> None:
         super().__init__(connection)
         self.session = AsyncSession(bind=connection, expire_on_commit=False, autoflush=False)
+        self._changed = False
+        event.listen(connection.sync_connection, "after_cursor_execute", self._note_change)
+
+    async def changes(self) -> bool:
+        """Whether the transaction has changed rows so far, added entities included."""
+        await self.session.flush()
+        return self._changed
+
+    def _note_change(
+        self, _connection: object, cursor: Any, statement: str, _values: object, context: Any, _: bool
+    ) -> None:
+        changes = context.isinsert or context.isupdate or context.isdelete or _CHANGES.match(statement)
+        if changes and cursor.rowcount != 0:
+            self._changed = True
 
     async def execute(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> int:
         """Run one statement that changes rows and return how many it changed."""
@@ -118,8 +137,13 @@ class _Writing(_Reading):
     @asynccontextmanager
     async def savepoint(self) -> AsyncGenerator[None, None]:
         """Undo what is done inside, and that alone, when it raises."""
-        async with self._connection.begin_nested():
-            yield
+        changed = await self.changes()
+        try:
+            async with self._connection.begin_nested():
+                yield
+        except BaseException:
+            self._changed = changed
+            raise
 
     async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         """COPY rows into a table. PostgreSQL refuses it on a table with row-level security: use a temporary one."""

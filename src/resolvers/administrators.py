@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
-from core.ids import TenantId
+from core.ids import NodeKind, TenantId
 from datastores import members, sessions
+from datastores.audit import add_entry
 from datastores.models import Role
 from datastores.people import add_user, credentials_of, ensure_tenant, tenant_of
 from datastores.postgres import Purpose
+from datastores.records import AuditRecord
 from datastores.tenants import PLATFORM_TENANT
+from datastores.transactions import PlatformTransaction, WriteTransaction
 from resolvers import passwords
 from resolvers.addresses import email_address
-from resolvers.context import Services
+from resolvers.audit_trail import ADMINISTRATOR_ADDED, AuditTrail
 from resolvers.identity import NAME_CHARS
 from resolvers.results import Conflict, InvalidInput, NotFound
+from resolvers.services import Services
 from resolvers.texts import is_name
 
 ORGANIZATION = "Platform"
@@ -42,7 +47,9 @@ async def raise_to_administrator(services: Services, email: str) -> Administrato
         await members.change_member(tx, found.user_id, role=Role.ADMIN, suspended=None)
         tenant = await tenant_of(tx)
         live = await sessions.standing_ids(tx, found.user_id)
+        entry = await _note(tx, tenant_id, found.user_id)
     await services.standings.changed(tenant_id, live)
+    services.audit_file.write(entry)
     return Administrator(address, tenant.name)
 
 
@@ -71,6 +78,17 @@ async def add_administrator(
             # Whoever runs this command has the database.
             email_verified=True,
         )
-    if added is None:
-        return Conflict("There is an account with this e-mail address already.")
+        if added is None:
+            return Conflict("There is an account with this e-mail address already.")
+        entry = await _note(tx, PLATFORM_TENANT, added)
+    services.audit_file.write(entry)
     return Administrator(address, ORGANIZATION)
+
+
+async def _note(tx: WriteTransaction | PlatformTransaction, tenant_id: TenantId, user_id: UUID) -> AuditRecord:
+    """Add it to the audit log of the organisation where the account is; nobody acts but the operator."""
+    trail = AuditTrail(ADMINISTRATOR_ADDED)
+    trail.names(NodeKind.USER, user_id)
+    entry = trail.entry(tenant_id, claims=None, person=None, address="", request_id="")
+    await add_entry(tx, entry)
+    return entry

@@ -38,8 +38,9 @@ from datastores.records import AnswerRecord, CitationRecord
 from datastores.redis_client import REDIS_ERRORS
 from loaders.chat import CitationsByAnswer
 from resolvers.arguments import argument_id
-from resolvers.context import Context, Services
+from resolvers.context import Context
 from resolvers.permissions import Operation
+from resolvers.services import Services
 
 SILENCE_SECONDS = 5.0
 """After so long without an event a follower looks in the log and in PostgreSQL."""

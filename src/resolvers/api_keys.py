@@ -37,6 +37,7 @@ async def create_key(context: Context, *, name: str, role: Role) -> NewKey | Inv
         return InvalidInput(f"A key may not do more than its maker: your role is {person.role.value}.", "role")
     key_id, tenant_id = new_id(), TenantId(person.tenant_id)
     secret, key_hash = context.services.tokens.mint(TokenKind.API_KEY, tenant_id, key_id)
+    context.acts_on(NodeKind.API_KEY, key_id)
     async with context.write() as tx:
         key = await api_keys.add_key(
             tx, key_id, person.id, name=name.strip(), role=role, key_hash=key_hash, hint=secret[-HINT_CHARS:]

@@ -4,86 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
+from uuid import UUID
 
-from redis.asyncio import Redis
-
-from answers.supervisor import AnswerSupervisor
-from core.errors import RequestError
-from core.ids import new_id
-from core.opaque_tokens import OpaqueTokens, TokenKind
-from core.security import AccessClaims, InvalidTokenError, TokenSigner
-from core.settings import Settings
-from datastores.answer_log import AnswerLog
-from datastores.answer_slots import AnswerSlots
-from datastores.files import FileStorage
-from datastores.live import LiveChannels
-from datastores.postgres import Postgres
-from datastores.rate_limits import RateLimiter
-from datastores.rates import Demand, Limit, RateLimits, Refusal, Subject, Subjects
-from datastores.records import UserRecord
-from datastores.transactions import LazyRead, StatementCount, WriteTransaction
-from jobs.queue import JobQueue
+from core.errors import ErrorCode, RequestError
+from core.ids import NodeKind, TenantId, new_id
+from core.opaque_tokens import TokenKind
+from core.security import AccessClaims, InvalidTokenError
+from datastores.audit import add_entry
+from datastores.models import AuditOutcome
+from datastores.postgres import Purpose
+from datastores.rates import Demand, Limit, RateLimits, Refusal, Subject
+from datastores.records import AuditRecord, UserRecord
+from datastores.transactions import LazyRead, PlatformTransaction, StatementCount, WriteTransaction
 from loaders import Loaders
-from providers.registry import Providers
+from resolvers.audit_trail import DENIALS, AuditTrail
 from resolvers.permissions import Operation
 from resolvers.results import RateLimited
-from resolvers.standing import Standings
-from resolvers.trusted_documents import TrustedDocuments
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """Where a request comes from, as its socket and its headers say."""
-
-    address: str = ""
-    device: str = ""
-
-
-class RefreshCookie(Protocol):
-    """The browser's refresh token, which the page's own scripts never see."""
-
-    value: str | None
-
-    def set(self, token: str, max_age: int) -> None:
-        """Keep the token for so many seconds."""
-        ...
-
-    def clear(self) -> None:
-        """Drop it."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Who may come how often."""
-
-    limiter: RateLimiter
-    limits: RateLimits
-    subjects: Subjects
-
-
-@dataclass(slots=True)
-class Services:
-    """What the process has, made once at start-up."""
-
-    settings: Settings
-    signer: TokenSigner
-    tokens: OpaqueTokens
-    standings: Standings
-    postgres: Postgres
-    redis: Redis
-    answer_log: AnswerLog
-    live: LiveChannels
-    files: FileStorage
-    providers: Providers
-    queue: JobQueue
-    supervisor: AnswerSupervisor
-    rates: Rates
-    slots: AnswerSlots
-    trusted: TrustedDocuments
+from resolvers.services import NOWHERE, Client, RefreshCookie, Services
 
 
 class Context:
@@ -94,7 +33,7 @@ class Context:
         services: Services,
         claims: AccessClaims | None,
         public_url: str,
-        client: Client = Client(),
+        client: Client = NOWHERE,
         cookie: RefreshCookie | None = None,
     ) -> None:
         self.services = services
@@ -123,6 +62,10 @@ class Context:
         """The request's own, where the transport does not hand them to the schema."""
         self.document: str | None = None
         """The text of the document, once it is known: a request may have named it by its hash."""
+        self.trail: AuditTrail | None = None
+        """Of the mutation that runs now; None between mutations, and where there are none."""
+        self.denials: dict[str, AuditTrail] = {}
+        """What a query or subscription was denied, by action: it is written down at the operation's end."""
         self._person: UserRecord | None = None
 
     @property
@@ -228,14 +171,15 @@ class Context:
 
         Raises `RequestError`: UNAUTHENTICATED for nobody (or an account that is gone), FORBIDDEN for a weaker role.
         """
-        weakest = operation.value.weakest
-        assert weakest is not None, "anybody may: there is nobody to authorise"
-        person = await self.person()
-        by_key = self.claims is not None and self.claims.user_id is None
-        if not operation.allows(person.role, api_key=by_key):
-            if operation.allows(person.role):
-                raise RequestError.forbidden("An API key may not do this: sign in.")
-            raise RequestError.forbidden(f"This needs the role {weakest.value}; yours is {person.role.value}.")
+        try:
+            person = await self.person()
+            by_key = self.claims is not None and self.claims.user_id is None
+            if not operation.allows(person.role, api_key=by_key):
+                raise RequestError.forbidden(operation.value.refusal(person.role))
+        except RequestError as error:
+            somebody = self.claims is not None or self.token_problem is not None
+            self.denied(operation.value.name, error, stored=somebody or operation.value.is_mutation)
+            raise
         return person
 
     async def person(self) -> UserRecord:
@@ -249,19 +193,80 @@ class Context:
             self._person = await self.services.standings.person(reads, self.claims)
         return self._person
 
+    def denied(self, action: str, error: RequestError, *, stored: bool = True) -> None:
+        """Note what was denied, to be written down at the operation's end; a mutation has its row anyway."""
+        if self.trail is None and error.code in DENIALS:
+            denial = AuditTrail(action, outcome=AuditOutcome.DENIED, code=error.code.value, stored=stored)
+            self.denials[action] = denial
+
+    def concerns(self, tenant_id: TenantId, kind: NodeKind, value: UUID) -> None:
+        """For the audit log: the mutation of somebody who is not signed in acts on this object of that tenant."""
+        if self.trail is not None:
+            self.trail.tenant_id = tenant_id
+            self.trail.names(kind, value)
+
+    def acts_on(self, kind: NodeKind, value: UUID) -> None:
+        """For the audit log: the mutation makes this object, or changes it though no id in its input says so."""
+        if self.trail is not None:
+            self.trail.names(kind, value)
+
+    def refused(self, code: ErrorCode, *, action: str | None = None) -> None:
+        """For the audit log: the mutation is denied, though the transaction that is open changes something."""
+        if self.trail is not None:
+            self.trail.action = action or self.trail.action
+            self.trail.ended(AuditOutcome.DENIED, code.value)
+
     @asynccontextmanager
-    async def write(self) -> AsyncGenerator[WriteTransaction, None]:
-        """A write transaction of the person's tenant.
+    async def write(self, tenant_id: TenantId | None = None) -> AsyncGenerator[WriteTransaction, None]:
+        """A write transaction of the person's tenant, or of the one that is named, with its row of the audit log.
 
         The read transaction is ended first: an operation that held one connection of the pool while it waited for
         another could block every other operation, and itself.
         """
-        assert self.claims is not None, "an entry field must authorise before it writes"
-        await self.reads.aclose()
-        async with self.services.postgres.write(self.claims.tenant_id) as tx:
+        if tenant_id is None:
+            assert self.claims is not None, "an entry field must authorise before it writes"
+            tenant_id = self.claims.tenant_id
+        await self.aclose()
+        async with self.services.postgres.write(tenant_id) as tx:
             if self.statements is not None:
                 tx.count(self.statements)
             yield tx
+            entry = await self._record(tx, tenant_id)
+        self._recorded(entry)
+
+    @asynccontextmanager
+    async def platform(self, purpose: Purpose) -> AsyncGenerator[PlatformTransaction, None]:
+        """The platform's door for what a mutation does there, with its row of the audit log."""
+        await self.aclose()
+        async with self.services.postgres.platform(purpose) as tx:
+            yield tx
+            entry = await self._record(tx, self.audit_tenant(self.trail))
+        self._recorded(entry)
+
+    def audit_tenant(self, trail: AuditTrail | None) -> TenantId | None:
+        """In whose part of the log an act belongs: of the organisation it concerns, else of whoever acts."""
+        concerned = trail.tenant_id if trail else None
+        return concerned or (self.claims.tenant_id if self.claims else None)
+
+    def audit_entry(self, trail: AuditTrail, tenant_id: TenantId | None) -> AuditRecord:
+        """The row of an act, as far as it is known now."""
+        return trail.entry(tenant_id, self.claims, self._person, self.client.address, self.request_id)
+
+    async def _record(
+        self, tx: WriteTransaction | PlatformTransaction, tenant_id: TenantId | None
+    ) -> AuditRecord | None:
+        """Add the mutation's row to the transaction that changes something for it; the first that does has it."""
+        if self.trail is None or self.trail.written or not await tx.changes():
+            return None
+        entry = self.audit_entry(self.trail, tenant_id)
+        await add_entry(tx, entry)
+        return entry
+
+    def _recorded(self, entry: AuditRecord | None) -> None:
+        """After the commit."""
+        if entry is not None and self.trail is not None:
+            self.trail.written = True
+            self.services.audit_file.write(entry)
 
     def become(self, claims: AccessClaims, person: UserRecord) -> None:
         """From here on the operation acts for the person who has just signed in."""

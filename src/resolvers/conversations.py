@@ -66,6 +66,7 @@ async def start_conversation(
             tenant_id=tx.tenant_id, owner_id=person.id, assistant_id=assistant.id, title=(title or "").strip()
         )
         tx.session.add(conversation)
+        context.acts_on(NodeKind.CONVERSATION, conversation.id)
         (stored,) = await conversations.own_conversations(tx, person.id, [conversation.id])
     return stored
 
@@ -117,8 +118,8 @@ async def _store_question(
                 return NotFound.of("conversation")
             earlier = await conversations.question_by_key(tx, person_id, key) if key else None
             if earlier is not None or answer_id is None:
-                return earlier
-            return await conversations.add_question(
+                return _named(context, earlier)
+            added = await conversations.add_question(
                 tx,
                 conversation_id=conversation_id,
                 author_id=person_id,
@@ -127,13 +128,22 @@ async def _store_question(
                 idempotency_key=key,
                 answer_id=answer_id,
             )
+            return _named(context, added)
     except IntegrityError:
         # The same key was stored by a request beside this one, after we looked.
         assert key is not None
         found = await conversations.question_by_key(context.reads, person_id, key)
         if found is None:
             raise
-        return found
+        return _named(context, found)
+
+
+def _named(context: Context, stored: StoredQuestion | None) -> StoredQuestion | None:
+    """The question, known to the audit log."""
+    if stored is not None:
+        context.acts_on(NodeKind.MESSAGE, stored.message_id)
+        context.acts_on(NodeKind.ANSWER, stored.answer_id)
+    return stored
 
 
 def _question_problem(context: Context, text: str, idempotency_key: str | None) -> InvalidInput | None:

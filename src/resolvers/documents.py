@@ -19,9 +19,10 @@ from datastores.pages import Page, PageRequest
 from datastores.records import DocumentRecord, UserRecord
 from ingest.sniff import ContentType, sniff
 from resolvers.arguments import argument_id, input_id
-from resolvers.context import Context, Services
+from resolvers.context import Context
 from resolvers.permissions import Operation
 from resolvers.results import DuplicateDocument, InvalidInput, NotFound, RateLimited, UploadRejected
+from resolvers.services import Services
 from resolvers.texts import is_name
 
 NAME_CHARS = 255
@@ -139,6 +140,7 @@ async def _record(
                     AssistantDocument(tenant_id=tenant_id, assistant_id=assistant_id, document_id=document_id)
                 )
             record = await knowledge.document_by_id(tx, document_id)
+            context.acts_on(NodeKind.DOCUMENT, document_id)
     except IntegrityError:
         # The same bytes were recorded by a request beside this one, after we looked.
         copy = await knowledge.live_copy(context.reads, stored.sha256)

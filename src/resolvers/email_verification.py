@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.ids import TenantId
+from core.ids import NodeKind, TenantId
 from core.opaque_tokens import TokenKind
 from datastores import members, sessions
 from datastores.models import TokenPurpose
@@ -46,10 +46,11 @@ async def verify_email(context: Context, token: str) -> str | InvalidCredentials
     read = one_time_links.read(context, TokenKind.EMAIL_VERIFICATION, token)
     if read is None:
         return one_time_links.NOT_GOOD
-    async with context.services.postgres.write(read.tenant_id) as tx:
+    async with context.write(read.tenant_id) as tx:
         person = await holder(tx, _PURPOSE, read.id, read.hash)
         if person is None or await use_token(tx, _PURPOSE, read.id, read.hash) is None:
             return one_time_links.NOT_GOOD
+        context.concerns(read.tenant_id, NodeKind.USER, person.id)
         await members.set_email_verified(tx, person.id)
         told = await sessions.standing_ids(tx, person.id)
     await context.services.standings.changed(read.tenant_id, told)

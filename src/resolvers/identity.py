@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.ids import TenantId
+from core.ids import NodeKind, TenantId
 from datastores.people import add_tenant, credentials_of, tenant_of, user_by_id
 from datastores.postgres import Purpose
 from resolvers import passwords
@@ -31,7 +31,7 @@ async def sign_up(
     if (limited := await context.take(context.by_address(context.limits.sign_up))) is not None:
         return limited
     hashed = await passwords.hashed(password)
-    async with context.services.postgres.platform(Purpose.SIGN_UP) as tx:
+    async with context.platform(Purpose.SIGN_UP) as tx:
         user = await add_tenant(
             tx,
             organization=organization.strip(),
@@ -49,10 +49,12 @@ async def sign_up(
                 email=address,
                 organization=organization.strip(),
             )
+            context.concerns(TenantId(user.tenant_id), NodeKind.TENANT, user.tenant_id)
+            context.acts_on(NodeKind.USER, user.id)
     if user is None:
         return Conflict("There is an account with this e-mail address already.")
     await context.services.queue.deliver_mail()
-    async with context.services.postgres.write(TenantId(user.tenant_id)) as signing_in:
+    async with context.write(TenantId(user.tenant_id)) as signing_in:
         return await open_session(context, signing_in, user)
 
 
@@ -67,11 +69,13 @@ async def sign_in(context: Context, *, email: str, password: str) -> SignedIn | 
         return limited
     async with context.services.postgres.platform(Purpose.SIGN_IN) as tx:
         found = await credentials_of(tx, address) if address is not None else None
+    if found is not None:
+        context.concerns(TenantId(found.tenant_id), NodeKind.USER, found.user_id)
     correct = await passwords.matches(found.password_hash if found else None, password)
     refused = InvalidCredentials("The e-mail address or the password is wrong, or the account is suspended.")
     if found is None or not correct:
         return refused
-    async with context.services.postgres.write(TenantId(found.tenant_id)) as tx:
+    async with context.write(TenantId(found.tenant_id)) as tx:
         user = await user_by_id(tx, tx.tenant_id, found.user_id)
         if user is None or user.suspended_at is not None or (await tenant_of(tx)).suspended_at is not None:
             return refused

@@ -70,6 +70,7 @@ async def invite_member(
     else:
         link = one_time_links.link(context, _KIND, token)
         mail = account_mails.invitation(address, link=link, hours=one_time_links.hours(ttl), **about)
+    context.acts_on(NodeKind.INVITATION, invitation_id)
     async with context.write() as tx:
         if await members.is_member(tx, address):
             return _MEMBER
@@ -106,12 +107,12 @@ async def accept_invitation(
     read = one_time_links.read(context, _KIND, token)
     if read is None:
         return one_time_links.NOT_GOOD
-    postgres = context.services.postgres
-    async with postgres.read(read.tenant_id) as reads:
+    async with context.services.postgres.read(read.tenant_id) as reads:
         invitation = await invitations.open_invitation(reads, read.id, read.hash)
         if invitation is None:
             return one_time_links.NOT_GOOD
         organization = (await tenant_of(reads)).name
+    context.concerns(read.tenant_id, NodeKind.INVITATION, read.id)
     chosen = invitation.name if name is None else name
     if chosen is None or not is_name(chosen, NAME_CHARS):
         return _NAME
@@ -120,7 +121,7 @@ async def accept_invitation(
         return refused
     hashed = await passwords.hashed(password)
     try:
-        async with postgres.write(read.tenant_id) as tx:
+        async with context.write(read.tenant_id) as tx:
             # The inviter's role must not change between the look and the use.
             await members.hold_members(tx)
             if await invitations.use_invitation(tx, read.id, read.hash) is None:
@@ -136,6 +137,7 @@ async def accept_invitation(
             )
             if user_id is None:
                 raise _AddressTakenError
+            context.acts_on(NodeKind.USER, user_id)
             user = await user_by_id(tx, read.tenant_id, user_id)
             assert user is not None, "it has just been added"
             return await open_session(context, tx, user)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.ids import TenantId, new_id
+from core.ids import NodeKind, TenantId, new_id
 from core.opaque_tokens import TokenKind
 from datastores import members, sessions
 from datastores.models import RevocationReason, TokenPurpose
@@ -31,6 +31,8 @@ async def request_reset(context: Context, email: str) -> RateLimited | None:
     async with context.services.postgres.platform(Purpose.PASSWORD_RESET) as tx:
         await tx.do_not_wait_for_the_disk()
         found = await account_of(tx, address or "")
+        if found is not None:
+            context.concerns(TenantId(found.tenant_id), NodeKind.USER, found.id)
         await one_time_links.mail_reset(
             context,
             tx,
@@ -47,17 +49,17 @@ async def reset_password(context: Context, *, token: str, new: str) -> str | Inv
     read = one_time_links.read(context, TokenKind.PASSWORD_RESET, token)
     if read is None:
         return one_time_links.NOT_GOOD
-    postgres = context.services.postgres
-    async with postgres.read(read.tenant_id) as reads:
+    async with context.services.postgres.read(read.tenant_id) as reads:
         person = await holder(reads, _PURPOSE, read.id, read.hash)
         if person is None:
             return one_time_links.NOT_GOOD
         organization = (await tenant_of(reads)).name
+    context.concerns(read.tenant_id, NodeKind.USER, person.id)
     about = (person.email, person.name, organization)
     if (refused := await passwords.refuse(new, "newPassword", about)) is not None:
         return refused
     replacement = await passwords.hashed(new)
-    async with postgres.write(read.tenant_id) as tx:
+    async with context.write(read.tenant_id) as tx:
         user_id = await use_token(tx, _PURPOSE, read.id, read.hash)
         if user_id is None:
             return one_time_links.NOT_GOOD

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from core.ids import TenantId
+from core.ids import NodeKind, TenantId
 from core.password_strength import is_easily_guessed
 from core.security import hash_password, verify_password
 from datastores import members, sessions
@@ -58,6 +58,7 @@ async def change_password(
     person = await context.authorise(Operation.CHANGE_PASSWORD)
     claims = context.claims
     assert claims is not None, "somebody is signed in"
+    context.acts_on(NodeKind.USER, person.id)
     limited = await context.take(context.by_account(context.limits.sign_in_account, person.email))
     if limited is not None:
         return limited

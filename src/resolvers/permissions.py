@@ -28,11 +28,27 @@ class Permission:
     api_key: bool = True
     """Whether an API key of such a role may, too."""
 
+    @property
+    def name(self) -> str:
+        """The field's name alone, by which the audit log calls it."""
+        return self.field.partition(".")[2]
+
+    @property
+    def is_mutation(self) -> bool:
+        """Whether it changes something."""
+        return self.field.startswith("Mutation.")
+
     def allows(self, role: Role | None, *, api_key: bool = False) -> bool:
         """Whether somebody of that role may; None for nobody signed in."""
         if self.weakest is None:
             return True
         return role is not None and role.covers(self.weakest) and (self.api_key or not api_key)
+
+    def refusal(self, role: Role) -> str:
+        """What to tell somebody of that role whom it does not allow."""
+        if self.weakest is None or role.covers(self.weakest):
+            return "An API key may not do this: sign in."
+        return f"This needs the role {self.weakest.value}; yours is {role.value}."
 
 
 ANYBODY = None
@@ -61,6 +77,7 @@ class Operation(enum.Enum):
     VIEWER_SESSIONS = Permission("Viewer.sessions", SIGNED_IN, "One's own sessions.")
     VIEWER_API_KEYS = Permission("Viewer.apiKeys", MANAGES, "All API keys of the organisation, never their secrets.")
     VIEWER_TENANTS = Permission("Viewer.tenants", ADMINISTERS, "Every organisation of the platform, nothing in it.")
+    VIEWER_AUDIT_LOG = Permission("Viewer.auditLog", MANAGES, "The organisation's part of the audit log.")
     VIEWER_PASSAGES = Permission(
         "Viewer.passages",
         SIGNED_IN,

@@ -15,6 +15,7 @@ from datastores.pages import Page, PageRequest
 from datastores.records import SessionRecord, UserRecord
 from datastores.transactions import WriteTransaction
 from resolvers.arguments import input_id
+from resolvers.audit_trail import TOKEN_REUSED
 from resolvers.context import Context
 from resolvers.permissions import Operation
 from resolvers.results import InvalidCredentials, InvalidInput, NotFound
@@ -44,6 +45,7 @@ class SignedIn:
 async def open_session(context: Context, tx: WriteTransaction, user: UserRecord) -> SignedIn:
     """Sign the person in on this client, in the transaction that found the reason to."""
     session_id = new_id()
+    context.acts_on(NodeKind.SESSION, session_id)
     await sessions.add_session(
         tx,
         user.id,
@@ -71,10 +73,11 @@ async def refresh_session(context: Context, token: str | None) -> SignedIn | Inv
         return refused
     ended: list[UUID] = []
     try:
-        async with context.services.postgres.write(read.tenant_id) as tx:
+        async with context.write(read.tenant_id) as tx:
             used = await sessions.use_refresh_token(tx, read.id, read.hash)
             if used is None:
                 return refused
+            context.concerns(read.tenant_id, NodeKind.SESSION, used.session_id)
             if used.fresh:
                 found = await sessions.standing(tx, used.user_id, used.session_id)
                 if found.refusal is None and found.person is not None:
@@ -84,7 +87,10 @@ async def refresh_session(context: Context, token: str | None) -> SignedIn | Inv
                     return await _hand_out(context, tx, found.person, used.session_id)
                 if found.refusal in _SUSPENDED:
                     raise _SuspendedError(_SUSPENDED[found.refusal])
+                # The token is used up, and that is committed with what became of it.
+                context.refused(refused.code)
             else:
+                context.refused(refused.code, action=TOKEN_REUSED)
                 ended = await sessions.revoke(
                     tx, RevocationReason.TOKEN_REUSED, user_id=used.user_id, session_id=used.session_id
                 )
@@ -103,12 +109,14 @@ async def sign_out(context: Context) -> None:
     claims = context.claims
     if claims is None or claims.user_id is None:
         return
+    context.acts_on(NodeKind.SESSION, claims.session_id)
     await end_sessions(context, RevocationReason.SIGNED_OUT, claims.tenant_id, claims.user_id, claims.session_id)
 
 
 async def sign_out_everywhere(context: Context) -> None:
     """End all of the person's sessions, this one included."""
     person = await context.authorise(Operation.SIGN_OUT_EVERYWHERE)
+    context.acts_on(NodeKind.USER, person.id)
     if context.cookie is not None:
         context.cookie.clear()
     await end_sessions(context, RevocationReason.SIGNED_OUT, TenantId(person.tenant_id), person.id)
@@ -140,8 +148,7 @@ async def end_sessions(
     session_id: UUID | None = None,
 ) -> list[UUID]:
     """End one of a person's sessions, or all, and tell every process; the ids of those that were live."""
-    await context.reads.aclose()
-    async with context.services.postgres.write(tenant_id) as tx:
+    async with context.write(tenant_id) as tx:
         ended = await sessions.revoke(tx, reason, user_id=user_id, session_id=session_id)
     await context.services.standings.changed(tenant_id, ended)
     return ended

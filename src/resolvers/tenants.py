@@ -50,7 +50,7 @@ async def create_tenant(
     await context.reads.aclose()
     # Nobody knows this password; signing in with another takes as long as with any account.
     unknown = await passwords.hashed(secrets.token_urlsafe(32))
-    async with context.services.postgres.platform(Purpose.ADMIN) as tx:
+    async with context.platform(Purpose.ADMIN) as tx:
         person = await add_tenant(
             tx,
             organization=organization.strip(),
@@ -63,6 +63,8 @@ async def create_tenant(
             return Conflict("There is an account with this e-mail address already.")
         tenant = await tenant_by_id(tx, person.tenant_id)
         assert tenant is not None, "it has just been added"
+        context.acts_on(NodeKind.TENANT, tenant.id)
+        context.acts_on(NodeKind.USER, person.id)
         await add_welcome(context, tx, tenant, person)
     await context.services.queue.deliver_mail()
     return Founded(tenant, person)
@@ -76,8 +78,7 @@ async def suspend_tenant(context: Context, tenant_id: str) -> TenantRecord | Not
         return wanted
     if wanted == person.tenant_id:
         return Conflict("This is your own organisation: who suspended it could not resume it.")
-    await context.reads.aclose()
-    async with context.services.postgres.platform(Purpose.ADMIN) as tx:
+    async with context.platform(Purpose.ADMIN) as tx:
         changed = await tenants.suspend(tx, wanted)
     return await _told(context, changed)
 
@@ -88,8 +89,7 @@ async def resume_tenant(context: Context, tenant_id: str) -> TenantRecord | NotF
     wanted = input_id(NodeKind.TENANT, tenant_id, "tenantId")
     if isinstance(wanted, InvalidInput):
         return wanted
-    await context.reads.aclose()
-    async with context.services.postgres.platform(Purpose.ADMIN) as tx:
+    async with context.platform(Purpose.ADMIN) as tx:
         changed = await tenants.resume(tx, wanted)
     return await _told(context, changed)
 

@@ -50,6 +50,11 @@ VISIBILITY = (
     ),
     _row("ApiKey", "id name role hint createdAt lastUsedAt", "Whoever may read `Viewer.apiKeys`."),
     _row(
+        "AuditEntry",
+        "id at action outcome code actorId actor sessionId apiKeyId targets address requestId details",
+        "Whoever may read `Viewer.auditLog`.",
+    ),
+    _row(
         "Session",
         "accessToken expiresAt refreshToken user",
         "The client that has just signed up or in, or refreshed its session.",
@@ -109,14 +114,14 @@ VISIBILITY = (
     _row("AnswerFailed", "sequence cursor failure answer", "Whoever may follow the answer."),
     # Lists.
     _row(
-        "ApiKeyConnection AssistantConnection ConversationConnection DeviceSessionConnection DocumentConnection "
-        "InvitationConnection MemberConnection MessageConnection TenantConnection",
+        "ApiKeyConnection AssistantConnection AuditEntryConnection ConversationConnection DeviceSessionConnection "
+        "DocumentConnection InvitationConnection MemberConnection MessageConnection TenantConnection",
         "edges nodes pageInfo",
         "Whoever may read the list.",
     ),
     _row(
-        "ApiKeyEdge AssistantEdge ConversationEdge DeviceSessionEdge DocumentEdge InvitationEdge MemberEdge "
-        "MessageEdge TenantEdge",
+        "ApiKeyEdge AssistantEdge AuditEntryEdge ConversationEdge DeviceSessionEdge DocumentEdge InvitationEdge "
+        "MemberEdge MessageEdge TenantEdge",
         "cursor node",
         "Whoever may read the list.",
     ),

@@ -108,6 +108,11 @@ def tenant_cursor(record: Any) -> str:
     return cursor_of_time(ListKind.TENANTS, record.created_at, record.id)
 
 
+def audit_cursor(record: Any) -> str:
+    """The cursor of `Viewer.auditLog`."""
+    return cursor_of_time(ListKind.AUDIT_LOG, record.at, record.id)
+
+
 def api_key_cursor(record: Any) -> str:
     """The cursor of `Viewer.apiKeys`."""
     return cursor_of_time(ListKind.API_KEYS, record.created_at, record.id)

@@ -4,11 +4,12 @@ import strawberry
 
 from core.errors import ErrorCode
 from datastores.answer_events import AnswerStepKind
-from datastores.models import AnswerStatus, Channel, DocumentStatus, HandoffState, MessageRole, Role
+from datastores.models import AnswerStatus, AuditOutcome, Channel, DocumentStatus, HandoffState, MessageRole, Role
 
 __all__ = [
     "AnswerStatus",
     "AnswerStepKind",
+    "AuditOutcome",
     "Channel",
     "DocumentStatus",
     "ErrorCode",
@@ -27,3 +28,8 @@ strawberry.enum(
 strawberry.enum(AnswerStepKind, description="What happens before and between an answer's words.")
 strawberry.enum(Channel, description="Where a conversation takes place.")
 strawberry.enum(HandoffState, description="Who answers: the machine, or an operator.")
+strawberry.enum(
+    AuditOutcome,
+    description="What became of an act. DENIED: not signed in, not with this role, or with wrong credentials. REFUSED: "
+    "allowed, but not as it was asked for. FAILED: by a fault of ours.",
+)

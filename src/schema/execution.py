@@ -20,7 +20,9 @@ from strawberry.types.graphql import OperationType
 
 from core.errors import RequestError, RequestErrorCode
 from core.settings import Settings
+from resolvers.auditing import write_denials
 from resolvers.context import Context
+from schema.auditing import audit_mutations
 from schema.limits.documents import Documents
 from schema.limits.inputs import check_variables
 from schema.limits.refusal import LimitExceededError
@@ -79,7 +81,7 @@ async def _closing(result: Awaitable[Any], context: Context) -> Any:
 
 
 class OperationScope(SchemaExtension):
-    """Ends the operation's read transaction when the operation ends, and says what it cost where that was asked."""
+    """Ends the operation's read transaction with it, writes down what it was denied, and says what it cost if asked."""
 
     async def on_operation(self) -> AsyncIterator[None]:
         """Around the whole operation; a subscription's as long as it lasts."""
@@ -90,6 +92,7 @@ class OperationScope(SchemaExtension):
             context = self.execution_context.context
             if isinstance(context, Context):
                 await context.aclose()
+                await write_denials(context)
 
     def get_results(self) -> dict[str, Any]:
         """The `extensions` of a result; of a subscription's event, with the statements of all events so far."""
@@ -116,6 +119,8 @@ class ColloquySchema(Schema):
             extensions=[OperationLog, OperationScope],
             execution_context_class=Executor if introspection else DiscreetExecutor,
         )
+        assert self._schema.mutation_type is not None
+        audit_mutations(self._schema.mutation_type)
         self.settings = settings
         self.documents = Documents(self._schema, settings, introspection=introspection)
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import strawberry
 
 from core.ids import ListKind
-from resolvers import api_keys, conversations, documents, invitations, members, reading, sessions, tenants
+from resolvers import api_keys, auditing, conversations, documents, invitations, members, reading, sessions, tenants
 from resolvers.arguments import forward_page
 from resolvers.permissions import Operation
 from schema.connections import (
     ConnectionRecord,
     api_key_cursor,
     assistant_cursor,
+    audit_cursor,
     conversation_cursor,
     document_cursor,
     invitation_cursor,
@@ -24,6 +26,7 @@ from schema.connections import (
 from schema.enums import DocumentStatus
 from schema.interfaces import Node
 from schema.records import Info
+from schema.types.audit import AuditEntryConnection
 from schema.types.chat import ConversationConnection
 from schema.types.identity import ApiKeyConnection, DeviceSessionConnection, InvitationConnection, MemberConnection
 from schema.types.knowledge import DocumentConnection, Passage
@@ -106,6 +109,28 @@ class Viewer:
         return ConnectionRecord(page, tenant_cursor)  # type: ignore[return-value]
 
     @strawberry.field(
+        description="Who did what in the organisation: every mutation and every denial, newest first. Needs the role "
+        "BUSINESS."
+    )
+    async def audit_log(
+        self,
+        info: Info,
+        action: Annotated[str | None, strawberry.argument(description="Only this action.")] = None,
+        actor_id: Annotated[strawberry.ID | None, strawberry.argument(description="Only this person's.")] = None,
+        begin: Annotated[
+            datetime | None, strawberry.argument(name="from", description="At this time or later.")
+        ] = None,
+        end: Annotated[datetime | None, strawberry.argument(name="to", description="Before this time.")] = None,
+        first: First = None,
+        after: After = None,
+    ) -> AuditEntryConnection:
+        request = forward_page(ListKind.AUDIT_LOG, first, after)
+        page = await auditing.entries(
+            info.context, action=action, actor_id=actor_id, begin=begin, end=end, page=request
+        )
+        return ConnectionRecord(page, audit_cursor)  # type: ignore[return-value]
+
+    @strawberry.field(
         description="What retrieval gives for a question: the passages an answer would be grounded in, best first."
     )
     async def passages(
@@ -127,7 +152,7 @@ class Query:
     async def viewer(self, info: Info) -> Viewer | None:
         if info.context.claims is None and info.context.token_problem is None:
             return None
-        await info.context.person()
+        await info.context.authorise(Operation.VIEWER)
         return Viewer()
 
     @strawberry.field(description="The object of that id; null when it is missing, or not yours to see.")

@@ -89,6 +89,7 @@ def test_prefixes_never_change() -> None:
         "ANSWER": "ans",
         "SESSION": "ses",
         "API_KEY": "key",
+        "AUDIT_ENTRY": "aud",
     }
 
 

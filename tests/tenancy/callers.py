@@ -172,6 +172,8 @@ class _Arguments:
         if name in ("id", "ids"):
             about = {Operation.ANSWER: "Answer", Operation.DOCUMENT_PROGRESS: "Document"}
             kind = about.get(self.operation, "Document")
+        elif name == "actorId":
+            kind = "User"
         else:
             kind = name[0].upper() + name[1:].removesuffix("Id").removesuffix("Ids")
         assert kind in self.ids, f"{self.operation.value.field}: no object of these tests is a {kind} (`{name}`)"

@@ -62,3 +62,11 @@ def settings(world: World, settings: Settings) -> Settings:
     """Settings of a product on a copy of the world, files and all."""
     shutil.copytree(world.files, settings.data_dir / "files")
     return settings
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whichever test comes first has the world made within its time."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(60))

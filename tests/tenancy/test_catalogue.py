@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from as_owner import TENANT_TABLES, contents, owner
+from as_owner import AUDIT_LOG, TENANT_TABLES, contents, owner
 from two_tenants import World
 
 from app.embedded.account import account_for_postgres, installation
@@ -27,6 +27,18 @@ PLATFORM_RIGHTS = {
         "INSERT": "tenant_id, id, topic, payload",
         "UPDATE": "payload, attempts, next_try_at, last_error",
         "DELETE": "",
+    },
+    "one_time_tokens": {
+        "SELECT": "tenant_id, id, user_id, purpose, created_at, expires_at",
+        "INSERT": "",
+        "UPDATE": "id, token_hash, created_at, expires_at",
+        "DELETE": "",
+    },
+    "invitations": {"SELECT": "expires_at", "DELETE": ""},
+    "trusted_documents": {"SELECT": "", "INSERT": "", "DELETE": ""},
+    AUDIT_LOG: {
+        "INSERT": "tenant_id, id, at, actor_id, session_id, api_key_id, action, targets, address, outcome, code, "
+        "request_id, details"
     },
 }
 APP_COLUMNS = {"tenants": {"UPDATE": "name, embedding_model_id, keep_originals"}}
@@ -49,7 +61,9 @@ async def test_the_models_name_every_table_that_has_a_tenant(settings: Settings)
 
 async def test_every_tenant_table_has_rows_of_both_tenants_in_these_tests(world: World, settings: Settings) -> None:
     for tenant in (world.first, world.second):
-        assert [table for table, (rows, _) in (await contents(settings, tenant.id)).items() if rows == 0] == []
+        assert [
+            table for table, (rows, _) in (await contents(settings, tenant.id, audit_log=True)).items() if rows == 0
+        ] == []
 
 
 async def test_row_level_security_is_enabled_and_not_forced_with_a_policy_both_ways(settings: Settings) -> None:
@@ -91,7 +105,8 @@ async def test_every_key_between_tenant_tables_begins_with_the_tenant(settings: 
     primary = {row["source"]: row["columns"] for row in found if row["contype"] == b"p"}
     assert primary == {table: ["tenant_id", "id"] for table in TENANT_TABLES}
     foreign = [row for row in found if row["contype"] == b"f"]
-    assert {row["source"] for row in foreign} == set(TENANT_TABLES)
+    # The audit log outlives all that it names.
+    assert {row["source"] for row in foreign} == set(TENANT_TABLES) - {AUDIT_LOG}
     for row in foreign:
         if row["target"] == "tenants":
             assert row["columns"] == ["tenant_id"], row["conname"]
@@ -137,10 +152,47 @@ async def test_messages_have_sixteen_partitions_without_rights_of_their_own(sett
             assert allowed == [], (role, right)
 
 
+async def test_the_audit_log_has_a_partition_to_each_month_without_rights_of_its_own(settings: Settings) -> None:
+    found = await _rows(
+        settings,
+        """SELECT c.relname, pg_get_expr(c.relpartbound, c.oid) AS bound
+           FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+           WHERE i.inhparent = 'audit_log'::regclass ORDER BY 1""",
+    )
+    months = await _rows(
+        settings,
+        """SELECT to_char(date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => n), 'YYYY_MM')
+           FROM generate_series(0, 2) AS n""",
+    )
+    assert [row["relname"] for row in found] == [*(f"audit_log_{month}" for (month,) in months), "audit_log_default"]
+    assert found[-1]["bound"] == "DEFAULT"
+    for role in (APP_ROLE, PLATFORM_ROLE):
+        for right in RIGHTS:
+            names = [row["relname"] for row in found]
+            allowed = await _rows(
+                settings, "SELECT p FROM unnest($1::text[]) p WHERE has_table_privilege($2, p, $3)", names, role, right
+            )
+            assert allowed == [], (role, right)
+
+
+async def test_the_platform_adds_to_the_audit_log_and_cannot_read_it(settings: Settings) -> None:
+    granted = await _rows(
+        settings,
+        """SELECT DISTINCT r FROM unnest($1::text[]) r, pg_attribute a WHERE a.attrelid = 'audit_log'::regclass
+           AND a.attnum > 0 AND r = ANY('{SELECT,INSERT,UPDATE,REFERENCES}')
+           AND has_column_privilege($2, 'audit_log', a.attname, r)
+           UNION SELECT r FROM unnest($1::text[]) r WHERE has_table_privilege($2, 'audit_log', r)""",
+        RIGHTS,
+        PLATFORM_ROLE,
+    )
+    assert {row[0] for row in granted} == {"INSERT"}
+
+
 async def test_the_application_has_no_more_rights_than_it_uses(settings: Settings) -> None:
     tables = await _rows(settings, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     expected: dict[str, set[str]] = {table: {"SELECT", "INSERT", "UPDATE", "DELETE"} for table in TENANT_TABLES}
     expected["tenants"] = {"SELECT"}  # and UPDATE of some columns
+    expected[AUDIT_LOG] = {"SELECT", "INSERT"}  # nobody changes or removes what has been done
     for (table,) in tables:
         granted = await _rows(
             settings, "SELECT r FROM unnest($1::text[]) r WHERE has_table_privilege($2, $3, r)", RIGHTS, APP_ROLE, table
@@ -231,7 +283,10 @@ async def test_functions_that_run_as_the_owner_have_a_fixed_search_path_and_are_
         APP_ROLE,
         PLATFORM_ROLE,
     )
-    assert [tuple(row) for row in found] == [("search_chunks", ["search_path=public, pg_temp"], False, True, False)]
+    assert sorted(tuple(row) for row in found) == [
+        ("ensure_audit_partitions", ["search_path=public, pg_temp"], False, False, True),
+        ("search_chunks", ["search_path=public, pg_temp"], False, True, False),
+    ]
 
 
 async def test_the_owner_s_backup_has_the_rows_of_every_tenant(world: World, settings: Settings) -> None:

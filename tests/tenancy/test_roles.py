@@ -18,6 +18,13 @@ def tenant(world: World, own_product: Product) -> Tenant:
     return present(world.first, own_product)
 
 
+async def audited(product: Product) -> list[tuple[str, str]]:
+    """Action and outcome of all entries of the audit log, oldest first."""
+    async with owner(product.settings) as connection:
+        found = await connection.fetch("SELECT action, outcome FROM audit_log ORDER BY id")
+    return [(row["action"], row["outcome"]) for row in found]
+
+
 def _denied(caller: Caller, operation: Operation) -> bool:
     return not operation.allows(caller.role, api_key=caller.api_key)
 
@@ -32,7 +39,7 @@ async def test_what_the_table_denies_is_refused_and_changes_nothing(tenant: Tena
     )
     token = await caller.token(product, tenant)
     await product.post("{ viewer { user { id } } }", token=token)  # the first use of a key is written down
-    before = await contents(product.settings)
+    before, rows = await contents(product.settings), await audited(product)
     for operation in filter(lambda one: _denied(caller, one), Operation):
         body = await Call.of(operation, ids).answer(product, token)
         if operation.value.field.startswith("Viewer.") and caller.role is None:
@@ -40,6 +47,9 @@ async def test_what_the_table_denies_is_refused_and_changes_nothing(tenant: Tena
         else:
             assert codes(body) == ["UNAUTHENTICATED" if caller.role is None else "FORBIDDEN"], (operation, body)
         assert await contents(product.settings) == before, operation
+        if caller.role is not None or operation.value.is_mutation:
+            rows.append((operation.value.name, "DENIED"))
+        assert await audited(product) == rows, operation
 
 
 @pytest.mark.parametrize("caller", CALLERS, ids=lambda caller: caller.name)
@@ -47,7 +57,12 @@ async def test_what_the_table_allows_is_not_refused(tenant: Tenant, caller: Call
     product = tenant.business.product
     allowed = [operation for operation in Operation if not _denied(caller, operation)]
     assert allowed
+    rows = await audited(product)
     for operation in allowed:
         token = await caller.token(product, tenant)
         body = await Call.of(operation, missing_ids(tenant)).answer(product, token)
         assert not set(codes(body)) & {*DENIALS, "INTERNAL", "GRAPHQL_VALIDATION_FAILED"}, (operation, body)
+        found = await audited(product)
+        added = [action for action, _ in found[len(rows) :]]
+        assert added == ([operation.value.name] if operation.value.is_mutation else []), operation
+        rows = found

@@ -10,22 +10,25 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
-from as_owner import TENANT_TABLES, contents, owner
+from as_owner import AUDIT_LOG, TENANT_TABLES, contents, owner
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 from two_tenants import World
 
 from core.ids import TenantId, new_id
 from core.settings import Settings
-from datastores.postgres import Postgres
+from datastores.postgres import Postgres, Purpose
 
 ROW_LEVEL_SECURITY, FOREIGN_KEY = "42501", "23503"
+CHANGEABLE = [table for table in TENANT_TABLES if table != AUDIT_LOG]
 POINTERS = [
     (table, constraint.columns.keys()[1], constraint.referred_table.name)
     for table in TENANT_TABLES
     for constraint in sorted(SQLModel.metadata.tables[table].foreign_key_constraints, key=lambda c: str(c.name))
     if len(constraint.columns) == 2
 ]
+
+_PARTITIONS = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'audit_log'::regclass"
 
 
 class Doors:
@@ -84,7 +87,7 @@ async def doors(world: World, settings: Settings) -> AsyncIterator[Doors]:
 
 
 async def _counts(settings: Settings, tenant_id: UUID) -> Mapping[str, int]:
-    return {table: rows for table, (rows, _) in (await contents(settings, tenant_id)).items()}
+    return {table: rows for table, (rows, _) in (await contents(settings, tenant_id, audit_log=True)).items()}
 
 
 def _insert(table: str) -> str:
@@ -119,7 +122,7 @@ async def test_outside_of_a_door_nothing_is_seen(doors: Doors) -> None:
             assert await connection.scalar(sa.text(f"SELECT count(*) FROM {table}")) == 0, table
 
 
-@pytest.mark.parametrize("table", TENANT_TABLES)
+@pytest.mark.parametrize("table", CHANGEABLE)
 async def test_an_update_without_a_condition_touches_only_the_tenant_s_rows(doors: Doors, table: str) -> None:
     theirs, mine = await contents(doors.settings, doors.theirs), await _counts(doors.settings, doors.mine)
     async with doors.postgres.write(doors.mine) as tx:
@@ -127,7 +130,7 @@ async def test_an_update_without_a_condition_touches_only_the_tenant_s_rows(door
     assert await contents(doors.settings, doors.theirs) == theirs
 
 
-@pytest.mark.parametrize("table", TENANT_TABLES)
+@pytest.mark.parametrize("table", CHANGEABLE)
 async def test_a_delete_without_a_condition_removes_only_the_tenant_s_rows(doors: Doors, table: str) -> None:
     theirs, mine = await contents(doors.settings, doors.theirs), await _counts(doors.settings, doors.mine)
     async with doors.postgres.write(doors.mine) as tx:
@@ -142,6 +145,25 @@ async def test_a_row_with_the_other_tenant_s_id_is_refused(doors: Doors, table: 
     assert await doors.refused(_insert(table), row=copied) == ROW_LEVEL_SECURITY
     moved = f"UPDATE {table} SET tenant_id = :tenant"
     assert await doors.refused(moved, tenant=doors.theirs) == ROW_LEVEL_SECURITY
+
+
+@pytest.mark.parametrize("door", ["tenant", "platform"])
+async def test_nobody_changes_or_removes_an_entry_of_the_audit_log(doors: Doors, door: str) -> None:
+    before = await contents(doors.settings, audit_log=True)
+    async with doors.postgres.write(doors.mine) as tx:
+        doors.backends.add(await tx.scalar(sa.text("SELECT pg_backend_pid()")))
+    async with owner(doors.settings) as connection:
+        partitions = [row[0] for row in await connection.fetch(_PARTITIONS)]
+    assert len(partitions) == 4
+    for table in (AUDIT_LOG, *partitions):
+        for statement in (f"UPDATE {table} SET code = NULL", f"DELETE FROM {table}", f"TRUNCATE {table}"):
+            with pytest.raises(DBAPIError) as caught:
+                async with (
+                    doors.postgres.write(doors.mine) if door == "tenant" else doors.postgres.platform(Purpose.AUDIT)
+                ) as tx:
+                    await tx.execute(sa.text(statement))
+            assert caught.value.orig.sqlstate == ROW_LEVEL_SECURITY, statement  # type: ignore[union-attr]
+    assert await contents(doors.settings, audit_log=True) == before
 
 
 async def test_the_other_tenant_cannot_be_renamed_and_no_tenant_can_be_made(doors: Doors) -> None:

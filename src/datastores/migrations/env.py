@@ -8,10 +8,10 @@ from alembic import context
 
 from datastores.models import metadata
 
-# What the models do not declare: PostgreSQL's own partitions of `messages`, its twin of a foreign key to `messages` for
-# each partition, and the HNSW index that each embedding model brings in its migration.
+# What the models do not declare: PostgreSQL's own partitions of `messages` and `audit_log`, its twin of a foreign key
+# to `messages` for each partition, and the HNSW index that each embedding model brings in its migration.
 _NOT_IN_MODELS = {
-    "table": re.compile(r"messages_p\d+"),
+    "table": re.compile(r"messages_p\d+|audit_log_\w+"),
     "foreign_key_constraint": re.compile(r"fk_answers_tenant_id_question_id_\d+"),
     "index": re.compile(r"ix_embeddings_hnsw_\w+"),
 }

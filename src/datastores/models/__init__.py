@@ -3,6 +3,7 @@
 from sqlmodel import SQLModel
 
 from datastores.models.accounts import Invitation, OneTimeToken, TokenPurpose
+from datastores.models.audit import AuditEntry, AuditOutcome
 from datastores.models.chat import (
     Answer,
     AnswerAttempt,
@@ -34,6 +35,8 @@ __all__ = [
     "ApiKey",
     "Assistant",
     "AssistantDocument",
+    "AuditEntry",
+    "AuditOutcome",
     "Channel",
     "Chunk",
     "Citation",

@@ -1,0 +1,123 @@
+"""The audit log: every mutation is one row, and so is every denial.
+
+A mutation that changes something has its row in the transaction that changes it (`Context.write`, `Context.platform`).
+One that changes nothing has it in a transaction of its own, afterwards. Without its row a mutation fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import structlog
+
+from core.errors import ErrorCode, RequestError, RequestErrorCode
+from core.ids import NodeKind
+from datastores import audit
+from datastores.audit import AuditFilter, add_entry
+from datastores.models import AuditOutcome
+from datastores.pages import Page, PageRequest
+from datastores.postgres import Purpose
+from datastores.records import AuditRecord
+from resolvers.arguments import argument_id
+from resolvers.audit_trail import DENIALS, AuditTrail
+from resolvers.context import Context
+from resolvers.permissions import Operation
+from resolvers.texts import is_storable
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+async def audited(context: Context, trail: AuditTrail, mutation: Callable[[], Awaitable[T]]) -> T:
+    """Run a mutation, and see that it has its row. Raises what the mutation raises, or what keeps the row out."""
+    context.trail = trail
+    try:
+        try:
+            result = await mutation()
+        except Exception as error:
+            trail.ended(*_of_error(error))
+            await _write_of_failed(context, trail)
+            raise
+        code = getattr(result, "code", None)
+        if isinstance(code, ErrorCode):
+            wrong = code is ErrorCode.INVALID_CREDENTIALS
+            trail.ended(AuditOutcome.DENIED if wrong else AuditOutcome.REFUSED, code.value)
+        if not trail.written:
+            await write(context, trail)
+        return result
+    finally:
+        context.trail = None
+
+
+async def write(context: Context, trail: AuditTrail) -> None:
+    """The row in a transaction of its own: nothing was changed beside which it could be written."""
+    trail.written = True  # `Context.write` must not write it again
+    await context.aclose()
+    tenant_id = context.audit_tenant(trail)
+    entry = context.audit_entry(trail, tenant_id)
+    if tenant_id is None:
+        async with context.services.postgres.platform(Purpose.AUDIT) as anywhere:
+            await add_entry(anywhere, entry)
+    else:
+        async with context.write(tenant_id) as tx:
+            await add_entry(tx, entry)
+    context.services.audit_file.write(entry)
+
+
+async def write_denials(context: Context) -> None:
+    """The rows of what the operation was denied; call it at its end. With PostgreSQL away they are in the file alone.
+
+    A question by nobody, without any token, has no row: it is every page's first, before somebody signs in.
+    """
+    denials, context.denials = context.denials, {}
+    for trail in denials.values():
+        if not trail.stored:
+            context.services.audit_file.write(context.audit_entry(trail, context.audit_tenant(trail)))
+            continue
+        try:
+            await write(context, trail)
+        except Exception:
+            context.services.audit_file.write(context.audit_entry(trail, context.audit_tenant(trail)))
+            log.exception("a denial is not in the audit log", action=trail.action, request_id=context.request_id)
+
+
+async def entries(
+    context: Context,
+    *,
+    action: str | None,
+    actor_id: str | None,
+    begin: datetime | None,
+    end: datetime | None,
+    page: PageRequest,
+) -> Page[AuditRecord]:
+    """The tenant's entries, newest first. Raises `RequestError`."""
+    await context.authorise(Operation.VIEWER_AUDIT_LOG)
+    if action is not None and not is_storable(action):
+        raise RequestError.bad_input("`action` contains characters that are not text.")
+    actor = None if actor_id is None else argument_id(NodeKind.USER, actor_id)
+    return await audit.entries(context.reads, AuditFilter(action, actor, _aware(begin), _aware(end)), page)
+
+
+async def _write_of_failed(context: Context, trail: AuditTrail) -> None:
+    if trail.written:
+        return
+    try:
+        await write(context, trail)
+    except Exception:
+        if trail.outcome is not AuditOutcome.FAILED:
+            raise
+        # Most likely for the same reason for which the mutation failed, and that one is told.
+        log.exception("a failure is not in the audit log", action=trail.action, request_id=context.request_id)
+
+
+def _of_error(error: Exception) -> tuple[AuditOutcome, str]:
+    if not isinstance(error, RequestError):
+        return AuditOutcome.FAILED, RequestErrorCode.INTERNAL.value
+    return AuditOutcome.DENIED if error.code in DENIALS else AuditOutcome.REFUSED, error.code.value
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    """A time without a zone is UTC."""
+    return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)

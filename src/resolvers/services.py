@@ -1,0 +1,82 @@
+"""What a process has, and what its clients bring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from redis.asyncio import Redis
+
+from answers.supervisor import AnswerSupervisor
+from core.opaque_tokens import OpaqueTokens
+from core.security import TokenSigner
+from core.settings import Settings
+from datastores.answer_log import AnswerLog
+from datastores.answer_slots import AnswerSlots
+from datastores.audit_file import AuditFile
+from datastores.files import FileStorage
+from datastores.live import LiveChannels
+from datastores.postgres import Postgres
+from datastores.rate_limits import RateLimiter
+from datastores.rates import RateLimits, Subjects
+from jobs.queue import JobQueue
+from providers.registry import Providers
+from resolvers.standing import Standings
+from resolvers.trusted_documents import TrustedDocuments
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where a request comes from, as its socket and its headers say."""
+
+    address: str = ""
+    device: str = ""
+
+
+NOWHERE: Final = Client()
+"""Of what no client asks for."""
+
+
+class RefreshCookie(Protocol):
+    """The browser's refresh token, which the page's own scripts never see."""
+
+    value: str | None
+
+    def set(self, token: str, max_age: int) -> None:
+        """Keep the token for so many seconds."""
+        ...
+
+    def clear(self) -> None:
+        """Drop it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Who may come how often."""
+
+    limiter: RateLimiter
+    limits: RateLimits
+    subjects: Subjects
+
+
+@dataclass(slots=True)
+class Services:
+    """What the process has, made once at start-up."""
+
+    settings: Settings
+    signer: TokenSigner
+    tokens: OpaqueTokens
+    standings: Standings
+    postgres: Postgres
+    redis: Redis
+    answer_log: AnswerLog
+    live: LiveChannels
+    files: FileStorage
+    providers: Providers
+    queue: JobQueue
+    supervisor: AnswerSupervisor
+    rates: Rates
+    slots: AnswerSlots
+    audit_file: AuditFile
+    trusted: TrustedDocuments
