@@ -64,6 +64,11 @@ async def add_administrator(
     address = email_address(email)
     if address is None:
         return InvalidInput("This is not an e-mail address.", "email")
+    return await make_administrator(services, email=address, name=name.strip(), password=password)
+
+
+async def make_administrator(services: Services, *, email: str, name: str, password: str) -> Administrator | Conflict:
+    """The account itself, whatever its password is: the demo's is known to everybody."""
     hashed = await passwords.hashed(password)
     model_id = services.providers.embeddings().model_id
     async with services.postgres.platform(Purpose.ADMIN) as tx:
@@ -71,8 +76,8 @@ async def add_administrator(
         added = await add_user(
             tx,
             PLATFORM_TENANT,
-            name=name.strip(),
-            email=address,
+            name=name,
+            email=email,
             password_hash=hashed,
             role=Role.ADMIN,
             # Whoever runs this command has the database.
@@ -82,7 +87,7 @@ async def add_administrator(
             return Conflict("There is an account with this e-mail address already.")
         entry = await _note(tx, PLATFORM_TENANT, added)
     services.audit_file.write(entry)
-    return Administrator(address, ORGANIZATION)
+    return Administrator(email, ORGANIZATION)
 
 
 async def _note(tx: WriteTransaction | PlatformTransaction, tenant_id: TenantId, user_id: UUID) -> AuditRecord:

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from account_walk import through_the_links
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, WebSocket, expect, sync_playwright
 
 FLAGS = [
@@ -168,8 +169,10 @@ def the_headers_tab_is_used_for_http_and_sockets(page: Page, witness: Witness) -
     assert witness.authorizations[-1] == "Bearer from-the-headers-tab", witness.authorizations[-1]
 
 
-def walk(chromium: str, url: str, email: str, password: str, screenshots: Path | None) -> None:
-    """All steps in order. Raises AssertionError at the first that does not work."""
+def walk(
+    chromium: str, url: str, email: str, password: str, screenshots: Path | None, mails: Path | None = None
+) -> None:
+    """All steps in order; the account page's only where mails can be read. Raises AssertionError where one fails."""
     with tempfile.TemporaryDirectory(prefix="chromium-") as profile, sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             profile,
@@ -212,6 +215,10 @@ def walk(chromium: str, url: str, email: str, password: str, screenshots: Path |
             the_headers_tab_is_used_for_http_and_sockets(page, witness)
             picture("7-headers-tab")
             assert witness.foreign == [], f"the page asked other hosts: {witness.foreign}"
+            if mails is not None:
+                witness.errors.clear()
+                through_the_links(page, url, mails, picture)
+                witness.testify()
         except Exception:
             # What the page itself complained about explains most failures.
             print(*witness.errors, sep="\n", flush=True)  # noqa: T201

@@ -86,6 +86,7 @@ def test_prefixes_never_change() -> None:
         "CHUNK": "chk",
         "CONVERSATION": "cnv",
         "MESSAGE": "msg",
+        "INVITATION": "inv",
         "ANSWER": "ans",
         "SESSION": "ses",
         "API_KEY": "key",

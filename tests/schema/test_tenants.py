@@ -47,7 +47,8 @@ async def rows_of_all(product: Product) -> list[tuple[Any, ...]]:
     return await as_owner(
         product.settings,
         """SELECT (SELECT md5(string_agg(t.xmin::text || t::text, '' ORDER BY id)) FROM tenants t),
-                  (SELECT count(*) FROM users), (SELECT count(*) FROM assistants), (SELECT count(*) FROM outbox)""",
+                  (SELECT count(*) FROM users), (SELECT count(*) FROM assistants),
+                  (SELECT count(*) FROM outbox WHERE payload ->> 'subject' = 'Your organisation on Colloquy')""",
     )
 
 

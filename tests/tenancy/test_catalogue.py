@@ -28,9 +28,10 @@ PLATFORM_RIGHTS = {
         "UPDATE": "payload, attempts, next_try_at, last_error",
         "DELETE": "",
     },
+    # It writes hashes of secrets, and reads none.
     "one_time_tokens": {
         "SELECT": "tenant_id, id, user_id, purpose, created_at, expires_at",
-        "INSERT": "",
+        "INSERT": "tenant_id, id, user_id, purpose, token_hash, expires_at",
         "UPDATE": "id, token_hash, created_at, expires_at",
         "DELETE": "",
     },

@@ -25,7 +25,7 @@ function labelled(field: Field): HTMLLabelElement {
     type: field.type,
     autocomplete: field.autocomplete,
     required: field.required ?? true,
-    minLength: field.minLength ?? -1,
+    minLength: field.minLength ?? 0,
   });
   return element("label", {}, field.label, input, ...(field.hint ? [element("small", {}, field.hint)] : []));
 }

@@ -16,7 +16,8 @@ APP, PLATFORM = "colloquy_app", "colloquy_platform"
 CURRENT_TENANT = "NULLIF(current_setting('colloquy.tenant_id', true), '')::uuid"
 # A lost password begins with an address and no tenant; what has expired is swept across tenants.
 PLATFORM_RIGHTS = {
-    "one_time_tokens": "SELECT (tenant_id, id, user_id, purpose, created_at, expires_at), INSERT, "
+    "one_time_tokens": "SELECT (tenant_id, id, user_id, purpose, created_at, expires_at), "
+    "INSERT (tenant_id, id, user_id, purpose, token_hash, expires_at), "
     "UPDATE (id, token_hash, created_at, expires_at), DELETE",
     "invitations": "SELECT (expires_at), DELETE",
 }
