@@ -32,7 +32,7 @@ from core.errors import RequestError, RequestErrorCode
 from core.ids import new_id
 from datastores.rates import whole_seconds
 from resolvers.audit_trail import CONNECT, CROSS_ORIGIN
-from resolvers.auditing import write_denials
+from resolvers.auditing import write_denial_at_the_door, write_denials
 from resolvers.context import Context
 from resolvers.services import Client, Services
 from schema.execution import INTERNAL
@@ -129,11 +129,10 @@ class ColloquyGraphQL(GraphQL[Context, None]):
         try:
             await context.person()
         except RequestError as error:
-            context.denied(CONNECT, error)
+            await write_denial_at_the_door(context, CONNECT, error)
             raise ConnectionRejectionError from None
         finally:
             await context.aclose()
-            await write_denials(context)
         return UNSET  # type: ignore[no-any-return]
 
     def should_render_graphql_ide(self, request: object) -> bool:
@@ -205,12 +204,22 @@ class ColloquyGraphQL(GraphQL[Context, None]):
     async def _note_denial(self, request: Request, error: RequestError) -> None:
         """Write down what was denied before any operation began."""
         context: Context | None = getattr(request.state, "context", None)
-        if context is None:
-            # Refused while its context was made: a page of elsewhere.
-            context = request.state.context = Context(self._services, None, "", _client(request))
-            context.denied(CROSS_ORIGIN, error)
-        await context.aclose()
-        await write_denials(context)
+        if context is not None:
+            await context.aclose()
+            await write_denials(context)
+        else:
+            # Refused while its context was made.
+            request.state.context = await self._note_page_of_elsewhere(request, error)
+
+    async def _note_page_of_elsewhere(self, request: Request | WebSocket, error: RequestError) -> Context:
+        context = Context(self._services, None, "", _client(request))
+        await write_denial_at_the_door(context, CROSS_ORIGIN, error)
+        return context
+
+    async def reject_websocket(self, request: WebSocket) -> WebSocket:
+        """Refuse the handshake of a page of elsewhere."""
+        await self._note_page_of_elsewhere(request, RequestError.forbidden("A page of elsewhere opens no socket."))
+        return await super().reject_websocket(request)
 
     def decode_json(self, data: str | bytes) -> object:
         """Raises json.JSONDecodeError."""

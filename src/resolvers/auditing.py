@@ -83,6 +83,17 @@ async def write_denials(context: Context) -> None:
             log.exception("a denial is not in the audit log", action=trail.action, request_id=context.request_id)
 
 
+async def write_denial_at_the_door(context: Context, action: str, error: RequestError) -> None:
+    """The row of what was denied before any limit on requests was asked.
+
+    An address has as many of them as it has anonymous requests; the rest of a flood is refused without a trace.
+    """
+    if await context.services.rates.limiter.take(context.by_address(context.limits.anonymous)) is None:
+        context.denied(action, error)
+    await context.aclose()
+    await write_denials(context)
+
+
 async def entries(
     context: Context,
     *,

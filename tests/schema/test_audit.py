@@ -10,8 +10,10 @@ from graphql import GraphQLObjectType
 from statements import counted
 
 from core.ids import NodeKind, new_id, to_global
-from owner import as_owner, kept_files, uuid_of
+from datastores.tenants import PLATFORM_TENANT
+from owner import as_owner, kept_files, set_role, uuid_of
 from product import PASSWORD, START, OperationFailed, Person, Product
+from resolvers.administrators import add_administrator, raise_to_administrator
 from schema.root import make_schema
 
 SIGN_IN = """mutation($input: SignInInput!) { signIn(input: $input) { ... on SignInPayload {
@@ -23,6 +25,9 @@ REMOVE = "mutation($input: RemoveMemberInput!) { removeMember(input: $input) { _
 REVOKE = "mutation($input: RevokeSessionInput!) { revokeSession(input: $input) { __typename } }"
 CREATE_KEY = """mutation($input: CreateApiKeyInput!) { createApiKey(input: $input) {
   ... on CreateApiKeyPayload { secret apiKey { id } } } }"""
+SUSPEND = "mutation($input: SuspendTenantInput!) { suspendTenant(input: $input) { __typename } }"
+CREATE_TENANT = """mutation($input: CreateTenantInput!) { createTenant(input: $input) {
+  ... on CreateTenantPayload { tenant { id } } } }"""
 CHANGE = "mutation($input: ChangePasswordInput!) { changePassword(input: $input) { __typename } }"
 VIEWER = "{ viewer { user { id } } }"
 UPDATED = ("updateMember", "SUCCEEDED", None)
@@ -152,6 +157,37 @@ async def test_a_refusal_has_its_code(product: Product) -> None:
         ("REFUSED", "INVALID_INPUT"),
     ]
     assert found[2]["targets"] == []  # what is no id of ours may be anything
+
+
+async def test_what_was_undone_within_its_transaction_is_no_success(product: Product) -> None:
+    person, before = await product.sign_up(), await outcomes(product, "signUp")
+    values = {"organization": "O", "name": "N", "email": person.email, "password": PASSWORD}
+    assert await product.post(SIGN_UP, {"input": values}) == {"data": {"signUp": {"__typename": "Conflict"}}}
+    assert await outcomes(product, "signUp") == [*before, ("signUp", "REFUSED", "CONFLICT")]
+
+
+async def test_what_an_administrator_does_is_in_the_log_of_the_administrator_s_organisation(product: Product) -> None:
+    person, other = await product.sign_up(), await product.sign_up()
+    await set_role(person, "ADMIN")
+    tenant = to_global(NodeKind.TENANT, other.tenant_id)
+    await person.query(SUSPEND, input={"tenantId": tenant})
+    values = {"organization": "O", "name": "N", "email": f"{new_id().hex}@example.test"}
+    made = (await person.query(CREATE_TENANT, input=values))["createTenant"]["tenant"]["id"]
+    assert [(row["action"], row["targets"][0], row["outcome"]) for row in (await rows(person))[1:]] == [
+        ("suspendTenant", tenant, "SUCCEEDED"),
+        ("createTenant", made, "SUCCEEDED"),
+    ]
+    assert await outcomes(other) == [("signUp", "SUCCEEDED", None)]
+
+
+async def test_an_account_that_its_operator_makes_an_administrator_is_an_entry(own_product: Product) -> None:
+    person = await own_product.sign_up()
+    await raise_to_administrator(own_product.services, person.email)
+    (row,) = await rows(person, "addAdministrator")
+    assert (row["targets"], row["actor_id"], row["address"]) == ([person.user_id], None, "")
+    await add_administrator(own_product.services, email="new@example.test", name="N", password=PASSWORD)
+    found = await as_owner(own_product.settings, "SELECT tenant_id FROM audit_log WHERE action = 'addAdministrator'")
+    assert found == [(person.tenant_id,), (PLATFORM_TENANT,)]
 
 
 async def test_wrong_credentials_are_told_to_whom_they_concern(product: Product) -> None:

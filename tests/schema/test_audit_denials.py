@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import aiohttp
 import pytest
 from auditing import lines, outcomes, rows
 
 from core.ids import NodeKind, new_id, to_global
+from core.settings import Settings
 from owner import set_role, uuid_of
-from product import START, Person, Product
+from product import START, Person, Product, running_product
 
 VIEWER = "{ viewer { user { id } } }"
 MEMBERS = "{ viewer { a: members { nodes { id } } b: members { nodes { id } } apiKeys { nodes { id } } } }"
@@ -76,6 +78,29 @@ async def test_a_page_of_elsewhere_that_asks_for_the_cookie_is_an_entry(product:
     assert await outcomes(product, "crossOriginRequest") == [*before, ("crossOriginRequest", "DENIED", "FORBIDDEN")]
     request_id = body["errors"][0]["extensions"]["requestId"]
     assert request_id in [line["request_id"] for line in await lines(product)]
+
+
+async def test_a_socket_of_a_page_of_elsewhere_is_an_entry(product: Product) -> None:
+    before = await outcomes(product, "crossOriginRequest")
+    with pytest.raises(aiohttp.WSServerHandshakeError):
+        await product.http.ws_connect(f"{product.url}/graphql", headers={"origin": "https://elsewhere.example"})
+    assert len(await outcomes(product, "crossOriginRequest")) == len(before) + 1
+
+
+async def test_a_flood_that_no_limit_on_requests_has_met_leaves_no_more_entries_than_that_limit(
+    settings: Settings,
+) -> None:
+    strict = {"rate_limit_anonymous_per_minute": 1, "rate_limit_anonymous_burst": 2}
+    async with running_product(settings.model_copy(update=strict), worker=False) as product:
+        headers = {"origin": "https://elsewhere.example", "x-colloquy-csrf": "1"}
+        for _ in range(4):
+            async with product.http.post(f"{product.url}/graphql", json={"query": VIEWER}, headers=headers) as response:
+                assert response.status == 403
+        for _ in range(4):
+            with pytest.raises((AssertionError, TypeError)):
+                async with product.socket("nonsense"):
+                    pass
+        assert len(await rows(product)) == 2
 
 
 async def test_an_upload_that_is_denied_before_its_file_is_received_is_an_entry(product: Product) -> None:
