@@ -28,6 +28,13 @@ PLATFORM_RIGHTS = {
         "UPDATE": "payload, attempts, next_try_at, last_error",
         "DELETE": "",
     },
+    "one_time_tokens": {
+        "SELECT": "tenant_id, id, user_id, purpose, created_at, expires_at",
+        "INSERT": "",
+        "UPDATE": "id, token_hash, created_at, expires_at",
+        "DELETE": "",
+    },
+    "invitations": {"SELECT": "expires_at", "DELETE": ""},
 }
 APP_COLUMNS = {"tenants": {"UPDATE": "name, embedding_model_id, keep_originals"}}
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
