@@ -142,7 +142,7 @@ def test_the_embedded_servers_of_the_data_folder_are_found_and_settings_come_fir
 async def test_the_demo_has_an_administrator_but_not_in_production(own_product: Product) -> None:
     settings = own_product.settings
     for environment, roles in (("production", ["BUSINESS", "USER"]), ("development", ["BUSINESS", "USER", "ADMIN"])):
-        await seed(settings.model_copy(update={"environment": environment}))
+        await seed(settings.model_copy(update={"environment": environment, "public_url": "https://colloquy.example"}))
         logins = json.loads((settings.data_dir / "demo.json").read_text())["logins"]
         assert [one["role"] for one in logins] == roles
         found = await as_owner(settings, "SELECT role FROM users ORDER BY created_at, role")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from mailbox import token_for
 from typing import Any
 
+import accounts
 import pytest
 
 from core.ids import NodeKind, new_id, to_global
@@ -48,6 +50,7 @@ async def rows_of_all(product: Product) -> list[tuple[Any, ...]]:
         product.settings,
         """SELECT (SELECT md5(string_agg(t.xmin::text || t::text, '' ORDER BY id)) FROM tenants t),
                   (SELECT count(*) FROM users), (SELECT count(*) FROM assistants),
+                  (SELECT count(*) FROM one_time_tokens),
                   (SELECT count(*) FROM outbox WHERE payload ->> 'subject' = 'Your organisation on Colloquy')""",
     )
 
@@ -76,6 +79,22 @@ async def test_a_founded_tenant_has_a_person_who_manages_it_and_is_told_by_mail(
     for password in ("", PASSWORD, "no account has this password"):
         refused = await product.post(SIGN_IN, {"input": {"email": email, "password": password}})
         assert refused["data"]["signIn"]["code"] == "INVALID_CREDENTIALS"
+
+
+async def test_the_link_in_that_mail_waits_for_the_end_of_a_suspension_and_then_lets_the_person_in(
+    product: Product,
+) -> None:
+    admin, email = await administrator(product), f"{new_id().hex}@example.test"
+    made = await run(admin, CREATE, organization="Halm", name="Ida", email=email)
+    token = await token_for(product, email, "Your organisation")
+    await run(admin, SUSPEND, tenantId=made["tenant"]["id"])
+    before = await rows_of_all(product)
+    refused = await accounts.run(product, accounts.RESET, token=token, newPassword=accounts.NEW)
+    assert refused["code"] == "INVALID_CREDENTIALS"
+    assert await rows_of_all(product) == before
+    await run(admin, RESUME, tenantId=made["tenant"]["id"])
+    assert (await accounts.run(product, accounts.RESET, token=token, newPassword=accounts.NEW))["email"] == email
+    assert await accounts.signs_in(product, email, accounts.NEW)
 
 
 async def test_a_taken_address_or_a_bad_value_founds_nothing(product: Product) -> None:
