@@ -1,4 +1,4 @@
-"""The command line: `colloquy run | serve | work | migrate | seed | schema | permissions | ask | admin`."""
+"""The command line: `colloquy run | serve | work | migrate | seed | schema | permissions | ask | admin | documents`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from app.administrators import admin
+from app.documents_command import documents
 from app.terminal.command import ask_command
 from core.errors import ConfigurationError
 from core.settings import settings_from_environment
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.command("ask")(ask_command)
 app.add_typer(admin, name="admin")
+app.add_typer(documents, name="documents")
 
 
 @app.command()

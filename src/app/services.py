@@ -27,6 +27,7 @@ from providers.mail.registry import mail_transport
 from providers.registry import Providers
 from resolvers.context import Rates, Services
 from resolvers.standing import Standings
+from resolvers.trusted_documents import TrustedDocuments
 
 
 @asynccontextmanager
@@ -86,6 +87,7 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
             providers=jobs.providers,
             queue=jobs.queue,
             supervisor=supervisor,
+            trusted=TrustedDocuments(jobs.postgres, ttl=settings.cache_ttl_trusted_documents),
             rates=Rates(RateLimiter(jobs.redis, circuit), RateLimits.of(settings), Subjects(_secret(settings))),
             slots=slots,
         )

@@ -132,6 +132,16 @@ class LimitedSocket(BaseGraphQLTransportWSHandler[Context, None]):
         self._closing = asyncio.create_task(self.websocket.close(NORMAL, reason), name="socket-idle")
 
 
+def _names_a_document(payload: dict[str, Any]) -> bool:
+    """Whether there is a text, or an id or a hash in the place of one."""
+    if payload.get("query") is not None:
+        return isinstance(payload["query"], str)
+    if payload.get("documentId") is not None:
+        return True
+    extensions = payload.get("extensions")
+    return isinstance(extensions, dict) and "persistedQuery" in extensions
+
+
 def _is_well_formed(message: object) -> bool:
     """Whether it has the shape that Strawberry takes on trust."""
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
@@ -146,7 +156,8 @@ def _is_well_formed(message: object) -> bool:
     payload = message.get("payload")
     return (
         isinstance(payload, dict)
-        and isinstance(payload.get("query"), str)
+        and _names_a_document(payload)
+        and isinstance(payload.get("documentId"), str | None)
         and isinstance(payload.get("operationName"), str | None)
         and isinstance(payload.get("variables"), dict | None)
         and isinstance(payload.get("extensions"), dict | None)

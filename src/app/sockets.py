@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import structlog
@@ -29,9 +29,11 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
 
 from app.socket_limits import LimitedSocket
 from core.errors import RequestError
+from core.ids import new_id
 from core.tasks import end_tasks
 from datastores.records import UserRecord
 from resolvers.context import Context
+from schema.persisted import with_document_id
 
 FORBIDDEN = 4403
 TRY_AGAIN = 1013
@@ -50,29 +52,42 @@ class WebSocketHandler(LimitedSocket):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._watching: asyncio.Task[None] | None = None
-        self._asked_for_cost: set[str] = set()
-        """Ids of operations that have been accepted, and have not begun to run."""
+        self._extensions: dict[str, dict[str, Any]] = {}
+        """Of operations that have been accepted, and have not begun to run."""
+        self._contexts: dict[str, Context] = {}
+        """Of operations that run."""
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
-        """Accept an operation; Strawberry drops the payload's `extensions`."""
-        await super().handle_subscribe(message)
-        asked = message["payload"].get("extensions")
-        if asked and asked.get("cost") is True and message["id"] in self.operations:
-            self._asked_for_cost.add(message["id"])
+        """Accept an operation, which may name its document by a hash; Strawberry drops the payload's `extensions`."""
+        payload: dict[str, Any] = dict(message["payload"])
+        try:
+            extensions = with_document_id(payload.get("extensions"), payload.get("documentId"))
+        except RequestError as error:
+            told = GraphQLError(error.message, extensions=error.extensions(new_id().hex))
+            await self.send_message({"id": message["id"], "type": "error", "payload": [told.formatted]})
+            return
+        payload["query"] = payload.get("query") or ""
+        await super().handle_subscribe(cast("SubscribeMessage", {**message, "payload": payload}))
+        if extensions and message["id"] in self.operations:
+            self._extensions[message["id"]] = extensions
 
     async def cleanup_operation(self, operation_id: str) -> None:
         """End an operation, which may not have begun to run."""
-        self._asked_for_cost.discard(operation_id)
+        self._extensions.pop(operation_id, None)
         await super().cleanup_operation(operation_id)
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
         """Run one operation of the socket with loaders and a transaction of its own."""
         scope = copy.copy(self)  # shares the socket and the operations; only `context` differs
         scope.context = self.context.for_operation()
-        if operation.id in self._asked_for_cost:
-            self._asked_for_cost.remove(operation.id)
-            scope.context.report_cost()
-        await super(WebSocketHandler, scope).run_operation(operation)
+        scope.context.extensions = self._extensions.pop(operation.id, {})
+        self._contexts[operation.id] = scope.context
+        try:
+            await super(WebSocketHandler, scope).run_operation(operation)
+        finally:
+            # The id is free before the operation's end has been sent, so another may have it by now.
+            if self._contexts.get(operation.id) is scope.context:
+                del self._contexts[operation.id]
 
     async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
         """Acknowledge, and from then on keep an eye on what the token is good for."""
@@ -154,7 +169,8 @@ class WebSocketHandler(LimitedSocket):
         """The role has become weaker: what is not the person's own must be asked for again, and is then checked."""
         error = RequestError.forbidden(f"Your role is now {person.role.value}: subscribe again.")
         for operation in list(self.operations.values()):
-            if not _root_fields(operation) <= OWN_FIELDS:
+            context = self._contexts.get(operation.id)
+            if context is None or not _root_fields(context.document, operation.operation_name) <= OWN_FIELDS:
                 await self._end(operation, error)
 
     async def _show_out(self, error: RequestError) -> None:
@@ -192,10 +208,10 @@ def _seconds_left(expires_at: datetime | None) -> float:
     return math.inf if expires_at is None else (expires_at - datetime.now(UTC)).total_seconds()
 
 
-def _root_fields(operation: Operation[Context, None]) -> set[str]:
-    """Names of the operation's root fields; it ran, so it can be parsed."""
+def _root_fields(document: str | None, operation_name: str | None) -> set[str]:
+    """Names of the operation's root fields."""
     try:
-        found: OperationDefinitionNode | None = get_operation_ast(parse(operation.query), operation.operation_name)
+        found: OperationDefinitionNode | None = get_operation_ast(parse(document or ""), operation_name)
     except GraphQLError:
         return {""}
     nodes: tuple[Any, ...] = tuple(found.selection_set.selections) if found else ()

@@ -149,6 +149,10 @@ class Settings(BaseSettings):
     document_cache_bytes: int = Field(32 * MEBIBYTE, ge=1)
     """Memory that they may take, estimated."""
 
+    trusted_documents_only: bool = False
+    """Refuse every operation that `colloquy documents add` has not registered."""
+    cache_ttl_trusted_documents: float = Field(5.0, gt=0)
+    """Seconds after which a process asks anew which documents are registered."""
     introspection: bool | None = None
     graphiql: bool | None = None
     """Both by default on in development and off in production."""

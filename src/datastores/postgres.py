@@ -38,6 +38,7 @@ class Purpose(enum.Enum):
     SWEEP = "sweep"
     RELAY = "relay"
     HEALTH = "health"
+    TRUSTED_DOCUMENTS = "trusted-documents"
     ADMIN = "admin"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +31,7 @@ from providers.registry import Providers
 from resolvers.permissions import Operation
 from resolvers.results import RateLimited
 from resolvers.standing import Standings
+from resolvers.trusted_documents import TrustedDocuments
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class Services:
     supervisor: AnswerSupervisor
     rates: Rates
     slots: AnswerSlots
+    trusted: TrustedDocuments
 
 
 class Context:
@@ -117,6 +119,10 @@ class Context:
         """Why the file of this request was not received."""
         self.error_codes: set[str] = set()
         """Of the errors that the operation's client was told."""
+        self.extensions: Mapping[str, Any] = {}
+        """The request's own, where the transport does not hand them to the schema."""
+        self.document: str | None = None
+        """The text of the document, once it is known: a request may have named it by its hash."""
         self._person: UserRecord | None = None
 
     @property

@@ -25,6 +25,7 @@ from schema.limits.documents import Documents
 from schema.limits.inputs import check_variables
 from schema.limits.refusal import LimitExceededError
 from schema.operation_log import OperationLog
+from schema.persisted import text_to_run
 
 log = structlog.get_logger(__name__)
 INTERNAL: Final = "Something went wrong on our side. Try again; if it persists, report the request id."
@@ -140,8 +141,25 @@ class ColloquySchema(Schema):
     async def _prepare_operation_async(
         self, context: ExecutionContext, extensions_runner: SchemaExtensionsRunner
     ) -> PreExecutionError | None:
-        refused = self._open(context)
+        refused = await self._find(context) or self._open(context)
         return refused or await super()._prepare_operation_async(context, extensions_runner)
+
+    async def _find(self, context: ExecutionContext) -> PreExecutionError | None:
+        """Put the document's text in its place where it was named by its hash, and see that it may run at all."""
+        person = context.context
+        if not isinstance(person, Context):
+            return None
+        given = context.operation_extensions or person.extensions
+        try:
+            context.query = await text_to_run(
+                person.services.trusted, context.query, given, only_trusted=self.settings.trusted_documents_only
+            )
+        except Exception as error:
+            return _refused(context, error)
+        person.document = context.query
+        if given.get("cost") is True:
+            person.report_cost()
+        return None
 
     def _open(self, context: ExecutionContext) -> PreExecutionError | None:
         """Parse, measure and validate, or find it done. Strawberry is left to judge the operation's name and kind."""
@@ -152,19 +170,13 @@ class ColloquySchema(Schema):
             opened = self.documents.open(context.query, context.operation_name, context.variables)
             _check_named(context, opened.document)
         except Exception as error:
-            # A fault of ours, too: what is raised from here would end a socket with all its operations.
-            refusal = error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)
-            context.pre_execution_errors = [refusal]
-            return PreExecutionError(data=None, errors=[refusal])
+            return _refused(context, error)
         context.graphql_document = opened.document
         # A list, if only an empty one, is Strawberry's sign that validation has been done. It is changed later.
         context.pre_execution_errors = list(opened.errors)
         person = context.context
         if isinstance(person, Context):
             person.requested_cost = opened.cost
-            asked = context.operation_extensions
-            if isinstance(asked, dict) and asked.get("cost") is True:
-                person.report_cost()
         return None
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
@@ -174,6 +186,13 @@ class ColloquySchema(Schema):
         errors[:] = [_public(error, request_id) for error in errors]
         if isinstance(context, Context):
             context.error_codes.update(str((error.extensions or {}).get("code")) for error in errors)
+
+
+def _refused(context: ExecutionContext, error: Exception) -> PreExecutionError:
+    """A fault of ours, too: what is raised before the execution would end a socket with all its operations."""
+    refusal = error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)
+    context.pre_execution_errors = [refusal]
+    return PreExecutionError(data=None, errors=[refusal])
 
 
 def _check_named(context: ExecutionContext, document: DocumentNode) -> None:

@@ -1,4 +1,8 @@
-"""Requests that name their document by its hash: Apollo's `persistedQuery`, or `documentId` of GraphQL over HTTP."""
+"""Trusted documents, and requests that name theirs by its hash: Apollo's `persistedQuery`, or `documentId`.
+
+`documentId` is of GraphQL over HTTP, appendix "Persisted Documents". The words and codes of the errors are Apollo's,
+because its clients look for them; a client cannot register a document by sending it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,8 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final
 
-from core.errors import RequestError
+from core.errors import RequestError, RequestErrorCode
+from resolvers.trusted_documents import TrustedDocuments
 
 _HASH: Final = re.compile("[0-9a-f]{64}")
 _PREFIX: Final = "sha256:"
@@ -46,3 +51,32 @@ def named_hash(extensions: Mapping[str, Any]) -> str | None:
     if named.get("version") != 1:
         raise RequestError.bad_input("Unsupported persisted query version; expected 1.")
     return named["sha256Hash"] if _HASH.fullmatch(named["sha256Hash"]) else ""
+
+
+async def text_to_run(
+    trusted: TrustedDocuments, query: str | None, extensions: Mapping[str, Any], *, only_trusted: bool
+) -> str | None:
+    """The text that was sent, or that is registered under the hash that was; None for neither.
+
+    Raises `RequestError` for an unknown hash, one that is not the text's, and, where only trusted documents run, for
+    any other.
+    """
+    named = named_hash(extensions)
+    if not query:
+        if named is None:
+            return None
+        text = await trusted.text_of(named)
+        if text is None:
+            raise RequestError(RequestErrorCode.PERSISTED_QUERY_NOT_FOUND, "PersistedQueryNotFound")
+        return text
+    if named is None and not only_trusted:
+        return query
+    actual = hash_of(query)
+    if named not in (None, actual):
+        raise RequestError.bad_input("provided sha does not match query")
+    if only_trusted and not await trusted.knows(actual):
+        raise RequestError(
+            RequestErrorCode.PERSISTED_QUERY_ONLY,
+            "This API runs registered documents alone, and this one is not registered.",
+        )
+    return query

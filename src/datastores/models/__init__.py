@@ -22,6 +22,7 @@ from datastores.models.identity import (
 from datastores.models.knowledge import Chunk, Document, DocumentPage, DocumentStatus, Embedding
 from datastores.models.outbox import OutboxEntry
 from datastores.models.people import Assistant, AssistantDocument, DocumentScope, Role, Tenant, User
+from datastores.models.trusted import TrustedDocument
 
 metadata = SQLModel.metadata
 
@@ -50,6 +51,7 @@ __all__ = [
     "Role",
     "Session",
     "Tenant",
+    "TrustedDocument",
     "User",
     "metadata",
 ]
