@@ -80,8 +80,8 @@ class ColloquyGraphQL(GraphQL[Context, None]):
         except RequestError as error:
             await discard(request)
             response = _refusal(request, status_of(error.code.value), error)
-        except Exception:
-            log.exception("request failed", request_id=_request_id(request))
+        except Exception as error:
+            log.error("request failed", request_id=_request_id(request), exc_info=error)
             response = _refusal(request, 500, RequestError(RequestErrorCode.INTERNAL, INTERNAL))
         finally:
             await close_files(request)

@@ -15,12 +15,14 @@ from datastores.postgres import Postgres, Purpose
 from datastores.postgres_url import app_url, platform_url
 from datastores.probes import probe_postgres
 from datastores.transactions import PlatformTransaction
-from schema.root import make_schema
-from schema.trusted_files import UnfitDocumentError, candidates, check
 
 
 async def add(settings: Settings, files: Sequence[Path]) -> list[str]:
     """Register the operations of files: a line for each. Raises `ConfigurationError`, and then none is registered."""
+    # Imported here: it takes seconds, and the other commands need none of it.
+    from schema.root import make_schema
+    from schema.trusted_files import UnfitDocumentError, candidates, check
+
     known = make_schema(introspection=settings.introspection_enabled, settings=settings).documents
     found = {}
     for file in files:
