@@ -14,6 +14,7 @@ WINDOW_SECONDS = 0.3
 """An attack is repeated for so long, one after another …"""
 FEWEST = 3
 """… and at least so many times."""
+TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class Measured:
     pieces: int
     """Of the answer, that came meanwhile."""
 
+    def within(self, cpu: float, gap: float) -> bool:
+        """Whether it cost no more, and nobody waited longer."""
+        return self.cpu <= cpu and self.gap <= gap and self.pieces > 0
+
 
 @dataclass(frozen=True)
 class Door:
@@ -47,15 +52,28 @@ class Door:
     quiet: Quiet
 
 
-async def measure(attack: Attack, door: Door) -> Measured:
-    """Attack, for a while."""
+async def measure(attack: Attack, door: Door, cpu: float, gap: float) -> Measured:
+    """Attack for a while; again, where it took more than this: other programs only ever add to what is measured.
+
+    The outcomes are those of every time.
+    """
+    outcomes: Counter[str] = Counter()
+    for _ in range(TRIES):
+        measured = await _measure(attack, door)
+        outcomes += measured.outcomes
+        if measured.within(cpu, gap):
+            break
+    return Measured(outcomes, measured.cpu, measured.gap, measured.pieces)
+
+
+async def _measure(attack: Attack, door: Door) -> Measured:
     api, viewer = door.api, door.viewer
     outcomes: Counter[str] = Counter()
     await viewer.in_an_answer(4 * WINDOW_SECONDS)
-    start, cpu = time.monotonic(), api.cpu_seconds()
-    while (now := time.monotonic()) < start + WINDOW_SECONDS or outcomes.total() < FEWEST:
+    start, before = time.monotonic(), api.cpu_seconds()
+    while time.monotonic() < start + WINDOW_SECONDS or outcomes.total() < FEWEST:
         outcomes[await attack.send(door.target)] += 1
-    spent = api.cpu_seconds() - cpu - door.quiet.cpu_share * (now - start)
-    end = time.monotonic()
+    end, after = time.monotonic(), api.cpu_seconds()
+    spent = after - before - door.quiet.cpu_share * (end - start)
     gap = await viewer.longest_gap(start, end)
     return Measured(outcomes, max(0.0, spent) / outcomes.total() / attack.parts, gap, viewer.pieces(start, end))

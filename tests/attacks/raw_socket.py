@@ -87,7 +87,7 @@ class RawSocket:
         await self.send_json({"type": "connection_init", "payload": payload})
         assert (await self.receive())["type"] == "connection_ack"
 
-    async def subscribe(self, id: str, query: str, **variables: Any) -> None:
+    async def subscribe(self, id: str, query: str, /, **variables: Any) -> None:
         """Send an operation."""
         await self.send_json(operation(id, query, **variables))
 
@@ -110,6 +110,6 @@ class RawSocket:
                 return json.loads(payload)  # type: ignore[no-any-return]
 
 
-def operation(id: str, query: str, **variables: Any) -> dict[str, Any]:
+def operation(id: str, query: str, /, **variables: Any) -> dict[str, Any]:
     """A `subscribe` message."""
     return {"id": id, "type": "subscribe", "payload": {"query": query, "variables": variables}}

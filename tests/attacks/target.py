@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from core.security import TokenSigner
 from core.settings import Settings
 from product import Person
 
+REFUSED = 200
+"""Of a document that is not executed, as the draft of GraphQL over HTTP has it for this type of response."""
 RESPONSE_JSON = "application/graphql-response+json"
 START = 'mutation { startConversation(input: {title: "by an attacker"}) { __typename ... on UserError { code } } }'
 VIEWER = "{ viewer { user { id } } }"
@@ -132,6 +135,18 @@ async def of_socket(socket: RawSocket) -> str:
                 return f"pong {(message.get('payload') or {}).get('authorization')}"
     except Closed as closed:
         return f"close {closed.args[0]}"
+
+
+async def of_flood(socket: RawSocket) -> str:
+    """How many operations are refused before a ping that was sent behind them is answered, and why."""
+    refused: Counter[str] = Counter()
+    try:
+        while (message := await socket.receive())["type"] != "pong":
+            if message["type"] == "error":
+                refused[_coded(message["payload"][0])] += 1
+    except Closed as closed:
+        return f"close {closed.args[0]}"
+    return ", ".join(f"{times} x {code}" for code, times in refused.items())
 
 
 async def of_upgrade(target: Target, **headers: str) -> str:

@@ -1,4 +1,8 @@
-"""Each attack is refused, at once and cheaply, and nobody who watches an answer notices."""
+"""Each attack is refused, at once and cheaply, changes nothing, and is noticed by nobody who watches an answer.
+
+The aim is 50 ms of CPU for a refusal, and no wait of more than 100 ms beside it. Both are printed at the end of the
+run for every attack; asserted is what a machine can promise on which other tests run meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,27 @@ import pytest
 from measuring import Door, measure
 from target import Attack
 
+from owner import as_owner
+
 ROWS = [*by_document.ROWS, *by_request.ROWS, *by_socket.ROWS, *by_identity.ROWS]
+CPU_SECONDS = 0.1
+GAP_SECONDS = 0.3
+STORED = """SELECT t.name, u.role, u.password_hash, (SELECT count(*) FROM conversations c WHERE c.tenant_id = t.id),
+    (SELECT count(*) FROM sessions s WHERE s.tenant_id = t.id AND s.revoked_at IS NULL),
+    (SELECT count(*) FROM documents d WHERE d.tenant_id = t.id), (SELECT count(*) FROM tenants)
+  FROM tenants t JOIN users u ON u.tenant_id = t.id WHERE u.email = ANY ($1) ORDER BY t.id"""
+
+pytestmark = [pytest.mark.xdist_group("attacks"), pytest.mark.timeout(60)]
 
 
-@pytest.mark.timeout(60)
-@pytest.mark.xdist_group("attacks")
 @pytest.mark.parametrize("attack", ROWS, ids=lambda attack: attack.name)
 async def test_an_attack_is_refused(door: Door, attack: Attack, report_attack: Callable[..., None]) -> None:
-    measured = await measure(attack, door)
+    emails = [door.target.victim.email, door.target.attacker.email]
+    before = await as_owner(door.target.settings, STORED, emails)
+    door.api.said()
+    measured = await measure(attack, door, CPU_SECONDS, GAP_SECONDS)
     report_attack(attack.name, " / ".join(measured.outcomes), measured.cpu * 1000, measured.gap * 1000)
     assert set(measured.outcomes) == {attack.refused}
+    assert measured.within(CPU_SECONDS, GAP_SECONDS), measured
+    assert await as_owner(door.target.settings, STORED, emails) == before
+    assert "Traceback" not in door.api.said()
