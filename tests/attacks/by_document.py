@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from target import REFUSED, Attack, Target
 
-from hostile_documents import ATTACKS, HOSTILE_VARIABLES
+from hostile_documents import ATTACKS, HONEST, HOSTILE_VARIABLES
 from product import SEND
 
 
@@ -31,6 +31,12 @@ def _variables(make: Callable[[], Any]) -> Callable[[Target], Awaitable[str]]:
     return send
 
 
+async def _honest(target: Target) -> str:
+    query = HONEST + " " * next(target.numbers)
+    return await target.graphql({"query": query, "variables": {"id": target.victim.user_id}}, target.victim.token)
+
+
+HONEST_REQUEST: Final = Attack("an honest page", "200 answered", _honest)
 _ANSWERED = "200 answered"
 _INVALID = f"{REFUSED} GRAPHQL_VALIDATION_FAILED"
 _MERGES = f"{REFUSED} LIMIT_EXCEEDED merges"
@@ -57,7 +63,7 @@ _OUTCOMES: Final = {
     "unused fragments": f"{REFUSED} LIMIT_EXCEEDED definitions",
     "different fragments in one place": _MERGES,
     "operations": f"{REFUSED} LIMIT_EXCEEDED definitions",
-    "operations that share a fragment": _INVALID,
+    "operations that share a fragment": f"{REFUSED} BAD_USER_INPUT",
     "subscriptions that share a fragment": f"{REFUSED} BAD_USER_INPUT",
     "variables": _INVALID,
     "variables, all used": _INVALID,
@@ -82,7 +88,7 @@ _OUTCOMES: Final = {
     "input_depth": f"{REFUSED} LIMIT_EXCEEDED input_depth",
     "list_items": f"{REFUSED} LIMIT_EXCEEDED list_items",
     "input_bytes": f"{REFUSED} LIMIT_EXCEEDED input_bytes",
-    "input_digits": f"{REFUSED} LIMIT_EXCEEDED input_digits",
+    "input_digits": _INVALID,  # a JSON number of that size is a float, not an integer
 }
 """What is answered keeps within every limit, and costs no more than an honest page."""
 

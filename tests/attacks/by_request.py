@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -10,7 +11,7 @@ from urllib.parse import quote
 from target import START, VIEWER, Attack, Target
 
 from app.cookies import COOKIE, HEADER
-from multipart import BOUNDARY, FILE_MAP, Part, file_map, form, operations
+from multipart import BOUNDARY, Part, file_map, form, operations
 
 _FORM = f"multipart/form-data; boundary={BOUNDARY}"
 _FOREIGN = "https://evil.example"
@@ -33,6 +34,17 @@ def _raw(*pieces: str | bytes, closing: bool = False) -> Send:
 
 def _post(*headers: str) -> str:
     return "\r\n".join(("POST /graphql HTTP/1.1", "Host: localhost", *headers, "", ""))
+
+
+def _slow(start: str | bytes, piece: bytes) -> Send:
+    """Twenty connections on which so much comes ten times a second."""
+    head = start if isinstance(start, bytes) else start.encode()
+
+    async def send(target: Target) -> str:
+        outcomes = await asyncio.gather(*(target.drip(head, piece) for _ in range(20)))
+        return " / ".join(sorted(set(outcomes)))
+
+    return send
 
 
 def _upload(body: bytes, content_type: str = _FORM) -> Send:
@@ -95,19 +107,39 @@ ROWS: Final = [
         _raw(_post(_JSON, "Content-Length: 500"), '{"query": "{ viewer', closing=True),
     ),
     Attack(
-        "a header of 100,000 bytes", "400", _raw(_post(_JSON, "X-Long: " + "x" * 100_000, "Content-Length: 2"), "{}")
+        "a header of 100,000 bytes", "431", _raw(_post(_JSON, "X-Long: " + "x" * 100_000, "Content-Length: 2"), "{}")
     ),
+    Attack(
+        "10,000 headers",
+        "431",
+        _raw(_post(_JSON, *[f"X-{number}: 1" for number in range(10_000)], "Content-Length: 2"), "{}"),
+    ),
+    Attack("a slow head", "408", _slow("POST /graphql HTTP/1.1\r\nHost: localhost\r\nX-Slow: ", b"x"), 20, 1),
+    Attack(
+        "a slow body", "408 BAD_USER_INPUT", _slow(_post(_JSON, "Content-Length: 5000") + '{"query": "', b"x"), 20, 1
+    ),
+    Attack("connections on which nothing comes", "408", _slow(b"", b""), 20, 1),
     Attack("no HTTP", "400", _raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 200)),
     # Uploads
     Attack("a form without its boundary", "400 BAD_USER_INPUT", _upload(b"x" * 1_000, "multipart/form-data")),
     Attack("a form of 10,000 parts", "400 BAD_USER_INPUT", _upload(form(*[Part("a", b"")] * 10_000))),
     Attack("a part with a header of 500,000 bytes", "400 BAD_USER_INPUT", _upload(form(Part("x" * 500_000, b"")))),
     Attack("a form of boundaries", "400 BAD_USER_INPUT", _upload(f"--{BOUNDARY}\r\n".encode() * 30_000)),
-    Attack("a truncated form", "400 BAD_USER_INPUT", _upload(form(operations(), file_map())[:-60])),
+    Attack(
+        "a truncated form",
+        "400 BAD_USER_INPUT",
+        _upload(form(operations(), file_map(), Part("0", b"text", "a.txt"))[:150]),
+    ),
     Attack(
         "a file in 1,000 places",
         "400 BAD_USER_INPUT",
-        _upload(form(operations(), file_map({"0": FILE_MAP["0"] * 1_000}), Part("0", b"text", "a.txt"))),
+        _upload(
+            form(
+                operations(),
+                file_map({"0": [f"variables.input.{number}.file" for number in range(1_000)]}),
+                Part("0", b"text", "a.txt"),
+            )
+        ),
     ),
     # Pages of other sites
     Attack(

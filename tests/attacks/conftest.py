@@ -9,9 +9,11 @@ from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 
 import aiohttp
+import asyncpg
+import by_document
 import pytest
 from api_process import ApiProcess
-from measuring import Door, Quiet
+from measuring import Door, Quiet, measure_once
 from target import Target
 from viewer import WORD_MS, Viewer, text
 
@@ -26,7 +28,9 @@ from product import Product
 
 UNLIMITED = {name: MOST_PER_MINUTE for name in Settings.model_fields if name.startswith("rate_limit_")}
 """What the rate limiter refuses says nothing about the rest of the door."""
-QUIET_SECONDS = 2.0
+IMPATIENT = {"request_timeout": 1.5, "socket_init_timeout": 1.5}
+"""So that a test does not wait for the usual 10 and 30 seconds."""
+QUIET_SECONDS = 1.5
 
 
 @pytest.fixture(scope="session")
@@ -39,13 +43,14 @@ def attacked_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def attacked_settings(
     settings_with_redis: Callable[[str], AbstractContextManager[Settings]], attacked_folder: Path
 ) -> Iterator[Settings]:
-    """The default limits, but for rates; a Redis of its own, because other tests empty theirs."""
+    """The default limits, but for rates and patience; a Redis of its own, because other tests empty theirs."""
     redis = EmbeddedRedis(attacked_folder, scratch=True)
     redis.start()
     try:
         with settings_with_redis(redis.url) as own:
-            changed = {"port": free_port(), "local_token_interval_ms": WORD_MS} | UNLIMITED
-            yield Settings(**own.model_dump(include=own.model_fields_set) | changed)
+            changed = {"port": free_port(), "local_token_interval_ms": WORD_MS} | UNLIMITED | IMPATIENT
+            needed = {name for name in own.model_fields_set if not name.startswith("socket")}
+            yield Settings(**own.model_dump(include=needed) | changed)
     finally:
         redis.stop(at_once)
 
@@ -68,12 +73,16 @@ async def door(attacked_settings: Settings, attacked_folder: Path) -> AsyncItera
         viewer = await Viewer.start(api.url, watching.token)
         stack.push_async_callback(viewer.stop)
         target = Target(api.url, settings, services.signer, http, victim, attacker, waiting)
-        yield Door(target, api, viewer, await _quiet(api, viewer))
+        owner = await asyncpg.connect(settings.database_owner_url)
+        stack.push_async_callback(owner.close)
+        yield Door(target, api, viewer, await _quiet(target, api, viewer), owner)
 
 
-async def _quiet(api: ApiProcess, viewer: Viewer) -> Quiet:
+async def _quiet(target: Target, api: ApiProcess, viewer: Viewer) -> Quiet:
     await viewer.in_an_answer(QUIET_SECONDS)
     start, cpu = time.monotonic(), api.cpu_seconds()
     await asyncio.sleep(QUIET_SECONDS)  # the time that is measured
     end, spent = time.monotonic(), api.cpu_seconds() - cpu
-    return Quiet(spent / (end - start), await viewer.longest_gap(start, end))
+    share, gap = spent / (end - start), await viewer.longest_gap(start, end)
+    honest = await measure_once(by_document.HONEST_REQUEST, target, api, viewer, share)
+    return Quiet(share, gap, honest.cpu)

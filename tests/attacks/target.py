@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from core.security import TokenSigner
 from core.settings import Settings
 from product import Person
 
-REFUSED = 200
+REFUSED = 400
 """Of a document that is not executed, as the draft of GraphQL over HTTP has it for this type of response."""
 RESPONSE_JSON = "application/graphql-response+json"
 START = 'mutation { startConversation(input: {title: "by an attacker"}) { __typename ... on UserError { code } } }'
@@ -76,15 +75,22 @@ class Target:
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
-            if closing:
-                return "closed by the client"
-            head, _, body = (await reader.read(65_536)).partition(b"\r\n\r\n")
-            length = next((line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")), b":0")
-            while len(body) < int(length.partition(b":")[2]):
-                body += await reader.read(65_536)
-            return outcome(int(head.split()[1]), body) if head else "closed"
+            return "closed by the client" if closing else await _answer(reader)
         except ConnectionError:
             return "closed"
+        finally:
+            writer.close()
+
+    async def drip(self, start: bytes, piece: bytes) -> str:
+        """The outcome of a connection on which a piece comes ten times a second, and no end."""
+        reader, writer = await asyncio.open_connection(*self.address)
+        answer = asyncio.create_task(_answer(reader))
+        try:
+            writer.write(start)
+            while not answer.done():
+                writer.write(piece)
+                await asyncio.wait({answer}, timeout=0.1)
+            return answer.result()
         finally:
             writer.close()
 
@@ -106,6 +112,8 @@ class Attack:
     send: Callable[[Target], Awaitable[str]]
     parts: int = 1
     """How many requests it is made of, where that is many: each has to be refused in time."""
+    fewest: int = 3
+    """How often it is sent at least."""
 
 
 def outcome(status: int, body: bytes) -> str:
@@ -120,6 +128,17 @@ def outcome(status: int, body: bytes) -> str:
         if isinstance(value, dict) and "code" in value:
             return f"{status} {value['code']}"
     return f"{status} answered"
+
+
+async def _answer(reader: asyncio.StreamReader) -> str:
+    """The outcome of one request on a bare connection."""
+    head, _, body = (await reader.read(65_536)).partition(b"\r\n\r\n")
+    if not head:
+        return "closed"
+    length = next((line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")), b":0")
+    while len(body) < int(length.partition(b":")[2]):
+        body += await reader.read(65_536)
+    return outcome(int(head.split()[1]), body)
 
 
 async def of_socket(socket: RawSocket) -> str:
@@ -138,15 +157,15 @@ async def of_socket(socket: RawSocket) -> str:
 
 
 async def of_flood(socket: RawSocket) -> str:
-    """How many operations are refused before a ping that was sent behind them is answered, and why."""
-    refused: Counter[str] = Counter()
+    """Why operations are refused before a ping that was sent behind them is answered."""
+    refused: set[str] = set()
     try:
         while (message := await socket.receive())["type"] != "pong":
             if message["type"] == "error":
-                refused[_coded(message["payload"][0])] += 1
+                refused.add(f"error {_coded(message['payload'][0])}")
     except Closed as closed:
         return f"close {closed.args[0]}"
-    return ", ".join(f"{times} x {code}" for code, times in refused.items())
+    return " / ".join(sorted(refused))
 
 
 async def of_upgrade(target: Target, **headers: str) -> str:
