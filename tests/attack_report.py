@@ -16,10 +16,10 @@ _COLUMNS = ("attack", "refused by", "CPU ms", "longest gap ms")
 
 @pytest.fixture
 def report_attack(record_property: Callable[[str, object], None]) -> Callable[..., None]:
-    """`report_attack(name, refused_by, cpu_ms, gap_ms)` adds a row."""
+    """`report_attack(name, refused_by, cpu_ms, gap_ms)` adds a row; where nobody watches, there is no gap."""
 
-    def add(name: str, refused_by: str, cpu_ms: float, gap_ms: float) -> None:
-        record_property(_PROPERTY, [name, refused_by, f"{cpu_ms:.2f}", f"{gap_ms:.0f}"])
+    def add(name: str, refused_by: str, cpu_ms: float, gap_ms: float | None = None) -> None:
+        record_property(_PROPERTY, [name, refused_by, f"{cpu_ms:.2f}", "" if gap_ms is None else f"{gap_ms:.0f}"])
 
     return add
 

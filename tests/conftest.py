@@ -20,7 +20,7 @@ from product import Product, running_product
 if TYPE_CHECKING:
     from embedded_servers import Servers
 
-pytest_plugins = ["embedded_servers", "attack_report"]
+pytest_plugins = ["attack_report", "embedded_servers", "shares"]
 
 
 _RATES = ("anonymous", "sign_in", "sign_up", "uploads")

@@ -28,7 +28,7 @@ from product import Product
 
 UNLIMITED = {name: MOST_PER_MINUTE for name in Settings.model_fields if name.startswith("rate_limit_")}
 """What the rate limiter refuses says nothing about the rest of the door."""
-IMPATIENT = {"request_timeout": 1.5, "socket_init_timeout": 1.5}
+IMPATIENT = {"request_timeout": 1.0, "socket_init_timeout": 1.0}
 """So that a test does not wait for the usual 10 and 30 seconds."""
 QUIET_SECONDS = 1.5
 

@@ -11,9 +11,9 @@ from api_process import ApiProcess
 from target import Attack, Target
 from viewer import Viewer
 
-WINDOW_SECONDS = 0.15
+WINDOW_SECONDS = 0.1
 """An attack is repeated for so long, one after another."""
-ROOM = 8
+ROOM = 12
 """So many times as long the answer must still go on: on a busy machine the last attack ends late."""
 TRIES = 3
 

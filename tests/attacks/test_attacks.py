@@ -28,7 +28,7 @@ STORED = """SELECT t.name, u.role, u.password_hash, (SELECT count(*) FROM conver
     (SELECT count(*) FROM documents d WHERE d.tenant_id = t.id), (SELECT count(*) FROM tenants)
   FROM tenants t JOIN users u ON u.tenant_id = t.id WHERE u.email = ANY ($1) ORDER BY t.id"""
 
-pytestmark = [pytest.mark.xdist_group("attacks"), pytest.mark.timeout(60)]
+pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.mark.parametrize("attack", ROWS, ids=lambda attack: attack.name)
