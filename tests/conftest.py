@@ -20,7 +20,7 @@ from product import Product, running_product
 if TYPE_CHECKING:
     from embedded_servers import Servers
 
-pytest_plugins = ["embedded_servers"]
+pytest_plugins = ["attack_report", "embedded_servers", "shares"]
 
 
 _RATES = ("anonymous", "sign_in", "sign_up", "uploads", "mails")
@@ -90,7 +90,7 @@ def pattern(template: str) -> str:
 
 @contextmanager
 def _own_settings(
-    servers: Servers, pattern: str, models_folder: Path, folder: Path, *, shared: bool
+    servers: Servers, pattern: str, models_folder: Path, folder: Path, redis_url: str
 ) -> Iterator[Settings]:
     name = f"test_{servers.run_id}_{_worker()}_{next(_numbers)}"
     asyncio.run(_as_owner(servers, f"CREATE DATABASE {name} TEMPLATE {pattern}"))
@@ -103,7 +103,7 @@ def _own_settings(
         database_url=app,
         database_platform_url=platform,
         database_pool_size=5,
-        redis_url=servers.redis(shared=shared),
+        redis_url=redis_url,
         secret_key="a secret key for tests, 32 characters",  # type: ignore[arg-type]
         data_dir=data_dir,
         local_token_interval_ms=0,
@@ -116,7 +116,7 @@ def _own_settings(
 @pytest.fixture
 def settings(servers: Servers, pattern: str, models_folder: Path, tmp_path: Path) -> Iterator[Settings]:
     """Settings of a product with a database and a data folder of its own."""
-    with _own_settings(servers, pattern, models_folder, tmp_path, shared=False) as own:
+    with _own_settings(servers, pattern, models_folder, tmp_path, servers.redis()) as own:
         yield own
 
 
@@ -149,8 +149,19 @@ def shared_settings(
     servers: Servers, template: str, models_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Settings]:
     """Settings of the product that tests share."""
-    with _own_settings(servers, template, models_folder, tmp_path_factory.mktemp("shared"), shared=True) as settings:
+    folder = tmp_path_factory.mktemp("shared")
+    with _own_settings(servers, template, models_folder, folder, servers.redis(shared=True)) as settings:
         yield settings
+
+
+@pytest.fixture(scope="session")
+def settings_with_redis(
+    servers: Servers, template: str, models_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], AbstractContextManager[Settings]]:
+    """For products that last longer than a test: settings with a database of their own, and the Redis of that URL."""
+    return lambda redis_url: _own_settings(
+        servers, template, models_folder, tmp_path_factory.mktemp("lasting"), redis_url
+    )
 
 
 @pytest.fixture(scope="session")

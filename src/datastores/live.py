@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
 import structlog
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis
 from redis.asyncio.client import PubSub
 
 from core.tasks import end_tasks
@@ -68,21 +68,34 @@ class LiveFeed:
         return messages
 
 
+class _OneConnection(PubSub):
+    """Raises when its connection is lost, where redis-py would open another in whichever task comes upon it first."""
+
+    async def _disconnect_raise_connect(self, conn: Connection, error: BaseException) -> None:
+        await conn.disconnect()
+        raise error
+
+
 class LiveChannels:
-    """The process's one listening connection and who follows what."""
+    """The process's one listening connection and who follows what.
+
+    Followers come and go, and are cancelled at any moment; redis-py closes a connection whose sender is cancelled, and
+    two tasks that find it closed each open one. So followers only note what they want, and one task sends it.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._feeds: dict[str, set[LiveFeed]] = {}
         self._confirmed: dict[str, asyncio.Future[None]] = {}
-        self._pubsub: PubSub | None = None
+        self._changed: set[str] = set()
+        """Channels that got their first follower, or lost their last, since they were looked at."""
+        self._change = asyncio.Event()
+        self._subscribed: set[str] = set()
+        """What this connection has been told to listen to."""
         self._task: asyncio.Task[None] | None = None
         self._connections = 0
-
-    @property
-    def connected(self) -> bool:
+        self.connected = False
         """Whether there is a connection that hears what is published now, as far as we know."""
-        return self._pubsub is not None
 
     async def start(self) -> None:
         """Begin to listen; the connection is made, and made again, in the background."""
@@ -103,29 +116,27 @@ class LiveChannels:
         feed = LiveFeed()
         feeds = self._feeds.setdefault(channel, set())
         feeds.add(feed)
+        if channel not in self._confirmed:
+            self._confirmed[channel] = asyncio.get_running_loop().create_future()
+        self._look_at(channel)
         try:
             try:
                 async with asyncio.timeout(CONFIRM_SECONDS):
-                    await asyncio.shield(await self._subscribe(channel))
-            except (TimeoutError, *REDIS_ERRORS):
+                    await asyncio.shield(self._confirmed[channel])
+            except TimeoutError:
                 feed.mark_gap()
             yield feed
         finally:
             feeds.discard(feed)
             if not feeds and self._feeds.get(channel) is feeds:
                 del self._feeds[channel]
-                self._confirmed.pop(channel, None)
-                if self._pubsub is not None:
-                    with suppress(*REDIS_ERRORS):
-                        await self._pubsub.unsubscribe(channel)
+                if channel not in self._subscribed:
+                    self._confirmed.pop(channel, None)
+                self._look_at(channel)
 
-    async def _subscribe(self, channel: str) -> asyncio.Future[None]:
-        confirmed = self._confirmed.get(channel)
-        if confirmed is None:
-            confirmed = self._confirmed[channel] = asyncio.get_running_loop().create_future()
-            if self._pubsub is not None:
-                await self._pubsub.subscribe(channel)
-        return confirmed
+    def _look_at(self, channel: str) -> None:
+        self._changed.add(channel)
+        self._change.set()
 
     async def _listen(self) -> None:
         while True:
@@ -134,34 +145,69 @@ class LiveChannels:
             except REDIS_ERRORS as error:
                 log.warning("live channels lost", error=type(error).__name__)
             finally:
-                self._pubsub = None
-                for channel, feeds in self._feeds.items():
-                    # Nobody may trust a confirmation that the lost connection gave.
-                    if self._confirmed[channel].done():
-                        self._confirmed[channel] = asyncio.get_running_loop().create_future()
+                self.connected = False
+                self._subscribed.clear()
+                # Nobody may trust a confirmation that the lost connection gave.
+                loop = asyncio.get_running_loop()
+                self._confirmed = {
+                    channel: loop.create_future() if known.done() else known
+                    for channel, known in self._confirmed.items()
+                    if channel in self._feeds
+                }
+                for feeds in self._feeds.values():
                     for feed in feeds:
                         feed.mark_gap()
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _listen_once(self) -> None:
-        async with self._redis.pubsub() as pubsub:
+        async with _OneConnection(self._redis.connection_pool) as pubsub:
             # A connection that listens to nothing may not be read from: hold one channel that nobody uses.
-            await pubsub.subscribe(_IDLE_CHANNEL, *self._feeds)
-            self._pubsub = pubsub
+            await pubsub.subscribe(_IDLE_CHANNEL)
+            self.connected = True
             self._connections += 1
-            loop = asyncio.get_running_loop()
-            pinged, unanswered = loop.time(), 0
-            while True:
-                message = await pubsub.get_message(timeout=PING_SECONDS)
-                if message is not None:
-                    unanswered = 0
-                    self._deliver(message["type"], message["channel"], message["data"])
-                if loop.time() - pinged >= PING_SECONDS:
-                    # Pings are counted, not seconds: a process that was held up must not take that for silence.
-                    if unanswered >= UNANSWERED_PINGS:
-                        raise TimeoutError("the listening connection is silent")
-                    pinged, unanswered = loop.time(), unanswered + 1
-                    await pubsub.ping()
+            self._changed.update(self._feeds)
+            sending = asyncio.create_task(self._send(pubsub), name="live-channels-send")
+            try:
+                await self._receive(pubsub, sending)
+            finally:
+                await end_tasks([sending])
+                if not sending.cancelled():
+                    sending.exception()  # of the same connection, whose loss is told already
+
+    async def _receive(self, pubsub: PubSub, sending: asyncio.Task[None]) -> None:
+        """Deliver until the connection is lost, or the task that sends on it has found it so."""
+        loop = asyncio.get_running_loop()
+        pinged, unanswered = loop.time(), 0
+        while not sending.done():
+            message = await pubsub.get_message(timeout=PING_SECONDS)
+            if message is not None:
+                unanswered = 0
+                self._deliver(message["type"], message["channel"], message["data"])
+            if loop.time() - pinged >= PING_SECONDS:
+                # Pings are counted, not seconds: a process that was held up must not take that for silence.
+                if unanswered >= UNANSWERED_PINGS:
+                    raise TimeoutError("the listening connection is silent")
+                pinged, unanswered = loop.time(), unanswered + 1
+                await pubsub.ping()
+        await sending
+
+    async def _send(self, pubsub: PubSub) -> None:
+        """Tell Redis what is followed and what no longer is, whenever that changes."""
+        while True:
+            self._change.clear()
+            changed, self._changed = self._changed, set()
+            ended = [channel for channel in changed if channel in self._subscribed and channel not in self._feeds]
+            if ended:
+                self._subscribed.difference_update(ended)
+                for channel in ended:
+                    self._confirmed.pop(channel, None)
+                await pubsub.unsubscribe(*ended)
+            # Whoever came while that was sent, to a channel that has just ended, is among them, or looked at next.
+            begun = [channel for channel in changed if channel in self._feeds and channel not in self._subscribed]
+            if begun:
+                self._subscribed.update(begun)
+                await pubsub.subscribe(*begun)
+            await self._change.wait()
 
     def _deliver(self, kind: str, channel: bytes | str | None, data: bytes) -> None:
         name = channel.decode() if isinstance(channel, bytes) else channel or ""
@@ -169,7 +215,7 @@ class LiveChannels:
             for feed in tuple(self._feeds.get(name, ())):
                 feed.push(data)
         elif kind == "subscribe" and (confirmed := self._confirmed.get(name)):
-            # Confirmed again: redis-py has connected anew by itself, and what was published meanwhile is lost.
+            # Confirmed again: its channel was left and joined in one moment, and what was published between is lost.
             again = confirmed.done()
             if not again:
                 confirmed.set_result(None)

@@ -9,10 +9,10 @@ import json
 import sys
 import time
 
-from attacks import ATTACKS, HONEST
 from graphql import GraphQLError
 
 from core.settings import Settings
+from hostile_documents import ATTACKS, HONEST
 from schema.limits.documents import Documents
 from schema.root import make_schema
 

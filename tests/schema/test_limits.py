@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from attacks import ATTACKS, HOSTILE_VARIABLES
 from pydantic import ValidationError
 
 from core.settings import Settings
+from hostile_documents import ATTACKS, HOSTILE_VARIABLES
 from schema.limits.documents import Documents
 from schema.limits.inputs import check_variables
 from schema.limits.refusal import LimitExceededError

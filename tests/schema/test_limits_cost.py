@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from attacks import HONEST
 from graphql import get_introspection_query
 
 from core.settings import Settings
+from hostile_documents import HONEST
 from schema.limits.documents import Documents
 from schema.limits.refusal import LimitExceededError
 from schema.root import make_schema

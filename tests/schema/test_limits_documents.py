@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from attacks import ATTACKS, HONEST
 from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError
 
+from hostile_documents import ATTACKS, HONEST
 from schema.limits.documents import MAX_VALIDATION_ERRORS, Documents
 from schema.root import make_schema
 

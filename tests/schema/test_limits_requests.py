@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attacks import ATTACKS, HOSTILE_VARIABLES
 from graphql import get_introspection_query
 from statements import counted
 
+from hostile_documents import ATTACKS, HOSTILE_VARIABLES
 from product import ANSWER, SEND, Person, Product
 
 ROOT = Path(__file__).resolve().parents[2]

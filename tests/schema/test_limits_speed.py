@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from attacks import ATTACKS, HONEST
 from graphql import get_introspection_query
 from opening_times import COUNTED, TIMES
 
+from hostile_documents import ATTACKS, HONEST
 from schema.limits.documents import Documents
 from schema.root import make_schema
 
@@ -27,7 +27,7 @@ async def _measured(what: str) -> dict[str, float]:
         sys.executable,
         HERE / "opening_times.py",
         what,
-        env={**os.environ, "PYTHONPATH": str(HERE.parents[1] / "src")},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(HERE.parents[1] / "src"), str(HERE.parent)))},
         stdout=asyncio.subprocess.PIPE,
     )
     output, _ = await child.communicate()

@@ -1,0 +1,88 @@
+"""The live channels: what followers come and go through disturbs nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from core.settings import Settings
+from core.tasks import end_tasks
+from datastores.live import LiveChannels, LiveFeed
+from datastores.redis_client import make_redis
+
+
+@pytest.fixture
+async def redis(settings: Settings) -> AsyncIterator[Redis]:
+    """A client of its own."""
+    client = make_redis(settings)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def live(redis: Redis) -> AsyncIterator[LiveChannels]:
+    """Channels that listen."""
+    channels = LiveChannels(redis)
+    await channels.start()
+    yield channels
+    await channels.aclose()
+
+
+async def _heard(redis: Redis, feed: LiveFeed, channel: str, text: str) -> None:
+    """Published, and received, though a gap may come first."""
+    await redis.publish(channel, text)
+    async with asyncio.timeout(5):
+        while (messages := await feed.take(5)) is None:
+            await redis.publish(channel, text)
+    assert text.encode() in messages
+
+
+async def _follow_for_a_moment(live: LiveChannels, channel: str) -> None:
+    async with live.follow(channel):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("passes", [0, 1, 2, 4])
+async def test_followers_that_are_broken_off_silence_nobody(live: LiveChannels, redis: Redis, passes: int) -> None:
+    async with live.follow("watched") as feed:
+        for number in range(15):
+            comers = [asyncio.create_task(_follow_for_a_moment(live, f"other {n % 2}")) for n in range(4)]
+            for _ in range(passes):
+                await asyncio.sleep(0)
+            await end_tasks(comers)
+            await _heard(redis, feed, "watched", f"message {number}")
+
+
+async def test_a_connection_that_is_lost_while_followers_come_and_go_is_made_again(
+    live: LiveChannels, redis: Redis
+) -> None:
+    async with live.follow("watched") as feed:
+        for number in range(4):
+            comers = [asyncio.create_task(_follow_for_a_moment(live, f"other {n}")) for n in range(4)]
+            await redis.client_kill_filter(_type="pubsub")
+            await end_tasks(comers)
+            await _heard(redis, feed, "watched", f"message {number}")
+    async with live.follow("watched") as feed:
+        await _heard(redis, feed, "watched", "the last message")
+
+
+async def test_a_channel_that_is_left_and_joined_at_once_is_heard(live: LiveChannels, redis: Redis) -> None:
+    for number in range(30):
+        async with live.follow("watched"):
+            pass
+        for _ in range(number % 4):
+            await asyncio.sleep(0)
+        async with live.follow("watched") as feed:
+            await _heard(redis, feed, "watched", f"message {number}")
+
+
+async def test_what_nobody_follows_any_more_is_unsubscribed(live: LiveChannels, redis: Redis) -> None:
+    async with live.follow("watched"):
+        pass
+    # Sent on one connection, in order: once this one is confirmed, the others are gone.
+    async with live.follow("next"):
+        channels = await redis.pubsub_channels("watched")
+    assert channels == []
