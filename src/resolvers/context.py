@@ -235,12 +235,17 @@ class Context:
         self._recorded(entry)
 
     @asynccontextmanager
-    async def platform(self, purpose: Purpose) -> AsyncGenerator[PlatformTransaction, None]:
-        """The platform's door for what a mutation does there, with its row of the audit log."""
+    async def platform(
+        self, purpose: Purpose, *, even_if_unchanged: bool = False
+    ) -> AsyncGenerator[PlatformTransaction, None]:
+        """The platform's door for what a mutation does there, with its row of the audit log.
+
+        `even_if_unchanged` has the row written there in any case, so that not even the time tells what was changed.
+        """
         await self.aclose()
         async with self.services.postgres.platform(purpose) as tx:
             yield tx
-            entry = await self._record(tx, self.audit_tenant(self.trail))
+            entry = await self._record(tx, self.audit_tenant(self.trail), even_if_unchanged=even_if_unchanged)
         self._recorded(entry)
 
     def audit_tenant(self, trail: AuditTrail | None) -> TenantId | None:
@@ -253,10 +258,14 @@ class Context:
         return trail.entry(tenant_id, self.claims, self._person, self.client.address, self.request_id)
 
     async def _record(
-        self, tx: WriteTransaction | PlatformTransaction, tenant_id: TenantId | None
+        self,
+        tx: WriteTransaction | PlatformTransaction,
+        tenant_id: TenantId | None,
+        *,
+        even_if_unchanged: bool = False,
     ) -> AuditRecord | None:
         """Add the mutation's row to the transaction that changes something for it; the first that does has it."""
-        if self.trail is None or self.trail.written or not await tx.changes():
+        if self.trail is None or self.trail.written or not (even_if_unchanged or await tx.changes()):
             return None
         entry = self.audit_entry(self.trail, tenant_id)
         await add_entry(tx, entry)

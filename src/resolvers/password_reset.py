@@ -22,13 +22,13 @@ _PURPOSE = TokenPurpose.PASSWORD_RESET
 async def request_reset(context: Context, email: str) -> RateLimited | None:
     """Have a link sent to the address, if it has an account that may come in.
 
-    Nothing tells whether it has: the same two statements run, a commit does not wait for the disk, and the worker is
-    woken either way. The mail itself is the worker's.
+    Nothing tells whether it has: the same statements run, the audit log's among them, a commit does not wait for the
+    disk, and the worker is woken either way. The mail itself is the worker's.
     """
     if (limited := await context.take(context.by_address(context.limits.mails))) is not None:
         return limited
     address = email_address(email)
-    async with context.services.postgres.platform(Purpose.PASSWORD_RESET) as tx:
+    async with context.platform(Purpose.PASSWORD_RESET, even_if_unchanged=True) as tx:
         await tx.do_not_wait_for_the_disk()
         found = await account_of(tx, address or "")
         if found is not None:

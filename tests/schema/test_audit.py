@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from auditing import lines, outcomes, rows
 from graphql import GraphQLObjectType
-from statements import counted
 
 from core.ids import NodeKind, new_id, to_global
 from datastores.tenants import PLATFORM_TENANT
-from owner import as_owner, kept_files, set_role, uuid_of
+from owner import as_owner, set_role, uuid_of
 from product import PASSWORD, START, OperationFailed, Person, Product
 from resolvers.administrators import add_administrator, raise_to_administrator
 from schema.root import make_schema
@@ -31,8 +30,6 @@ CREATE_TENANT = """mutation($input: CreateTenantInput!) { createTenant(input: $i
 CHANGE = "mutation($input: ChangePasswordInput!) { changePassword(input: $input) { __typename } }"
 VIEWER = "{ viewer { user { id } } }"
 UPDATED = ("updateMember", "SUCCEEDED", None)
-CHANGED_ROWS = """SELECT count(*) FROM audit_log a JOIN conversations c ON a.xmin = c.xmin AND a.tenant_id = c.tenant_id
-  WHERE a.tenant_id = $1 AND a.action = 'startConversation'"""
 
 
 async def sign_in(person: Person, password: str = PASSWORD, token: str | None = None) -> dict[str, Any]:
@@ -88,56 +85,6 @@ async def test_what_a_mutation_makes_is_named(product: Product) -> None:
     assert asked == [[conversation, sent["message"]["id"], sent["answer"]["id"]]] * 2
 
 
-async def test_a_change_and_its_entry_are_one_transaction(product: Product) -> None:
-    person = await product.sign_up()
-    await person.conversation()
-    assert await as_owner(product.settings, CHANGED_ROWS, person.tenant_id) == [(1,)]
-
-
-async def test_an_entry_costs_one_statement(product: Product) -> None:
-    person = await product.sign_up()
-    await person.query(VIEWER)
-    for mutation, values in (
-        (START, {}),
-        (REVOKE, {"sessionId": to_global(NodeKind.SESSION, new_id())}),  # changes nothing
-    ):
-        async with counted(product) as statements:
-            await person.query(mutation, input=values)
-        assert sum("INSERT INTO audit_log" in statement for statement in statements) == 1
-        assert len(statements) == (4 if mutation is START else 2)
-
-
-@pytest.mark.parametrize("role", ["colloquy_app", "colloquy_platform"])
-async def test_without_its_entry_nothing_is_changed(own_product: Product, role: str) -> None:
-    person = await own_product.sign_up()
-    tables = ["users", "tenants", "sessions", "conversations", "documents", "api_keys"]
-    columns = ", ".join(f"(SELECT json_agg({table} ORDER BY id) FROM {table})::text" for table in tables)
-    before = await as_owner(own_product.settings, f"SELECT {columns}")
-    await as_owner(own_product.settings, f"REVOKE ALL ON audit_log FROM {role}")
-    if role == "colloquy_app":
-        for query, values in (
-            (START, {}),
-            (CREATE_KEY, {"name": "x", "role": "USER"}),
-            (REVOKE, {"sessionId": to_global(NodeKind.SESSION, new_id())}),
-            (SIGN_IN, {"email": person.email, "password": PASSWORD}),
-        ):
-            assert code_of(await person.raw(query, input=values)) == "INTERNAL", query
-        body = await own_product.upload_raw(person.token, b"Nobody will know of it.", "x.txt")
-        assert code_of(body) == "INTERNAL"
-        assert kept_files(own_product) == []
-    else:
-        values = {"organization": "O", "name": "N", "email": "new@example.test", "password": PASSWORD}
-        assert code_of(await own_product.post(SIGN_UP, {"input": values})) == "INTERNAL"
-    assert await as_owner(own_product.settings, f"SELECT {columns}") == before
-
-
-async def test_a_fault_of_ours_is_an_entry_too(own_product: Product) -> None:
-    person = await own_product.sign_up()
-    await as_owner(own_product.settings, "REVOKE INSERT ON conversations FROM colloquy_app")
-    assert code_of(await person.raw(START, input={})) == "INTERNAL"
-    assert await outcomes(person, "startConversation") == [("startConversation", "FAILED", "INTERNAL")]
-
-
 async def test_two_mutations_of_one_request_are_two_entries(product: Product) -> None:
     person = await product.sign_up()
     twice = "mutation { a: signOut { signedOut } b: signOut { signedOut } }"
@@ -157,13 +104,6 @@ async def test_a_refusal_has_its_code(product: Product) -> None:
         ("REFUSED", "INVALID_INPUT"),
     ]
     assert found[2]["targets"] == []  # what is no id of ours may be anything
-
-
-async def test_what_was_undone_within_its_transaction_is_no_success(product: Product) -> None:
-    person, before = await product.sign_up(), await outcomes(product, "signUp")
-    values = {"organization": "O", "name": "N", "email": person.email, "password": PASSWORD}
-    assert await product.post(SIGN_UP, {"input": values}) == {"data": {"signUp": {"__typename": "Conflict"}}}
-    assert await outcomes(product, "signUp") == [*before, ("signUp", "REFUSED", "CONFLICT")]
 
 
 async def test_what_an_administrator_does_is_in_the_log_of_the_administrator_s_organisation(product: Product) -> None:
