@@ -78,9 +78,9 @@ class Walk:
     async def state(self) -> object:
         """All rows and files. A log of what was tried grows, but not theirs."""
         rows = await contents(self.product.settings)
-        files = sorted((self.product.settings.data_dir / "files").rglob("*"))
         kept = {table: rows[table] for table in rows if not table.startswith("audit")}
-        return kept, await contents(self.product.settings, self.theirs.id), files
+        theirs = await contents(self.product.settings, self.theirs.id) if kept.keys() < rows.keys() else kept
+        return kept, theirs, sorted((self.product.settings.data_dir / "files").rglob("*"))
 
 
 async def make_walk(product: Product, theirs: Tenant, mine: Tenant) -> Walk:
