@@ -20,13 +20,6 @@ if TYPE_CHECKING:
 DAY = 86_400
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The world takes some seconds to make, and on a busy machine many: the first test that needs it pays for it."""
-    for item in items:
-        if "world" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(60))
-
-
 @pytest.fixture(scope="session")
 def world(servers: Servers, template: str, models_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     """Made by the running product, once; tests see copies."""

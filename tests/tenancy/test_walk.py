@@ -27,6 +27,8 @@ from core.settings import Settings
 from product import PROGRESS, running_product
 
 pytestmark = pytest.mark.timeout(60)
+ECHOES = ("Viewer.auditLog",)
+"""What shows who has tried what."""
 LIMITS = ("depth", "aliases", "tokens", "document_bytes", "selections", "cost", "merges")
 
 
@@ -77,7 +79,9 @@ async def test_a_foreign_id_is_told_the_same_as_a_missing_one_wherever_it_is_nam
                 foreign = walk.foreign[kind]
                 expected = absent[kind] if person is actor else await walk.told(person, place, missing(foreign))
                 assert await walk.told(person, place, foreign) == expected, (place, person.name, kind)
-        assert await walk.state() == before, place
+        if place.owner == "Mutation":
+            assert await walk.state() == before, place
+    assert await walk.state() == before
 
 
 async def test_a_foreign_cursor_tells_a_place_and_nothing_else(walk: Walk) -> None:
@@ -86,7 +90,7 @@ async def test_a_foreign_cursor_tells_a_place_and_nothing_else(walk: Walk) -> No
         for person in [one for one in walk.strangers if not one.may(f"{place.owner}.{place.field}")]:
             told = await walk.told(person, place, cursor, given)
             assert told == await walk.told(person, place, twin(cursor), given), (place, person.name)
-            assert not _found(walk, told), (place, person.name)
+            assert not _found(walk, told, f"{place.owner}.{place.field}"), (place, person.name)
 
 
 async def test_nothing_foreign_is_in_anything_that_can_be_read(walk: Walk) -> None:
@@ -94,7 +98,7 @@ async def test_nothing_foreign_is_in_anything_that_can_be_read(walk: Walk) -> No
         shown = []
         for name, asked in readings(person.own).items():
             body = await walk.answer(person, asked)
-            assert person.may(name) or not _found(walk, body), (name, person.name)
+            assert person.may(name) or not _found(walk, body, name), (name, person.name)
             assert "INTERNAL" not in body, (name, person.name, body)
             shown.append(body)
         # What is searched for would be found.
@@ -203,5 +207,7 @@ async def _their_cursor(walk: Walk, place: Place) -> tuple[NodeKind | None, str]
     raise AssertionError(f"{place}: nobody of these tests has a cursor for it")
 
 
-def _found(walk: Walk, text: str) -> list[str]:
-    return [mark for mark in walk.marks if mark in text]
+def _found(walk: Walk, text: str, read: str) -> list[str]:
+    """What is theirs in a text; ids that the strangers have named are their own words where those are written down."""
+    named = {one.partition("_")[2] for one in walk.foreign.values()} if read in ECHOES else set()
+    return [mark for mark in walk.marks - named if mark in text]
