@@ -126,7 +126,7 @@ SettingsOn = Callable[[str, Path], AbstractContextManager[Settings]]
 @pytest.fixture(scope="session")
 def settings_on(servers: Servers, models_folder: Path) -> SettingsOn:
     """Settings on a copy of that database, with that folder, for a product that several tests share."""
-    return lambda pattern, folder: _own_settings(servers, pattern, models_folder, folder, shared=False)
+    return lambda pattern, folder: _own_settings(servers, pattern, models_folder, folder, servers.redis())
 
 
 @pytest.fixture

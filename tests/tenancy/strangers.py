@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from as_owner import TENANT_TABLES, contents, owner
+from as_owner import AUDIT_LOG, TENANT_TABLES, contents, owner
 from callers import Call, Caller
 from two_tenants import Tenant
 from walk import Named, Place, call, readings
@@ -21,7 +21,7 @@ from datastores.models import Role
 from product import Product
 from resolvers.permissions import Operation
 
-TABLES: dict[NodeKind, str] = {}
+TABLES = {NodeKind.AUDIT_ENTRY: AUDIT_LOG}
 """Where the objects of a kind are, unless the table is named after it: API_KEY, `api_keys`."""
 ADMINISTRATION = {one.value.field for one in Operation if one.value.weakest is Role.ADMIN}
 """What crosses tenants by its purpose, and for administrators alone."""
@@ -77,10 +77,9 @@ class Walk:
 
     async def state(self) -> object:
         """All rows and files. A log of what was tried grows, but not theirs."""
-        rows = await contents(self.product.settings)
-        files = sorted((self.product.settings.data_dir / "files").rglob("*"))
-        kept = {table: rows[table] for table in rows if not table.startswith("audit")}
-        return kept, await contents(self.product.settings, self.theirs.id), files
+        settings = self.product.settings
+        rows = await contents(settings), await contents(settings, self.theirs.id, audit_log=True)
+        return rows, sorted((settings.data_dir / "files").rglob("*"))
 
 
 async def make_walk(product: Product, theirs: Tenant, mine: Tenant) -> Walk:

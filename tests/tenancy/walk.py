@@ -46,6 +46,8 @@ NAMED: dict[str, Any] = {
 }
 """The same of arguments and input fields by their names."""
 NEVER = "never given out"
+ALL = frozenset(SCHEMA.type_map)
+"""As if every type had come already."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def call(named: Named) -> Call:
     }
     declared = ", ".join(f"${name}: {field.args[name].type}" for name in variables)
     given = ", ".join(f"{name}: ${name}" for name in variables)
-    asked = f"{place.field}({given}) {selection(field.type)}"
+    # Whether a foreign id is told as a missing one, the first values tell; a cursor may be anywhere.
+    asked = f"{place.field}({given}) {selection(field.type, frozenset() if place.cursor else ALL)}"
     verb = place.owner.lower() if place.owner in ROOTS else "query"
     query = f"{verb} Walk({declared}) {{ {_route(place.owner, named.own, asked)} }}"
     return Call(query, variables, files, place.owner == "Subscription")
@@ -111,9 +114,7 @@ def readings(own: dict[NodeKind, str]) -> dict[str, Call]:
     for kind in _node_types():
         identifier = own.get(_kind_of(kind))
         if identifier is not None:
-            found[kind.name] = Call(
-                f"{{ {_route(kind.name, own, _fields(kind, frozenset({kind.name})))} }}", {}, [], False
-            )
+            found[kind.name] = Call(f"{{ {_route(kind.name, own, _inside_of(kind, frozenset()))} }}", {}, [], False)
     return found
 
 
@@ -123,14 +124,14 @@ def selection(kind: GraphQLOutputType, path: frozenset[str] = frozenset()) -> st
     if is_leaf_type(named):
         return ""
     if isinstance(named, GraphQLInterfaceType | GraphQLUnionType):
-        members = SCHEMA.get_possible_types(_abstract(named))
         # Members may have fields of one name and different types: an alias keeps them apart.
-        inside = " ".join(
-            f"... on {one.name} {{ {_fields(one, path | {one.name}, one.name + '_')} }}" for one in members
+        members = (
+            f"... on {one.name} {{ {_inside_of(one, path, f'{one.name}_')} }}"
+            for one in SCHEMA.get_possible_types(_abstract(named))
         )
-        return f"{{ __typename {inside} }}"
+        return f"{{ __typename {' '.join(members)} }}"
     assert isinstance(named, GraphQLObjectType)
-    return f"{{ __typename {_fields(named, path | {named.name})} }}"
+    return f"{{ __typename {_inside_of(named, path)} }}"
 
 
 def twin(cursor: str) -> str:
@@ -246,21 +247,16 @@ def _asked(name: str, field: GraphQLField, path: frozenset[str], alias: str = ""
     if any(get_named_type(argument.type).name == "ID" for argument in given.values()):
         return None
     literals = ", ".join(f"{one}: {_literal(one, argument)}" for one, argument in given.items())
-    named = get_named_type(field.type)
-    inside = _values(named) if named.name in path else selection(field.type, path)
-    return f"{alias and f'{alias}{name}: '}{name}{f'({literals})' if literals else ''} {inside}"
+    shown = f"{alias and f'{alias}{name}: '}{name}{f'({literals})' if literals else ''}"
+    return f"{shown} {selection(field.type, path)}"
 
 
-def _fields(kind: GraphQLObjectType, path: frozenset[str], alias: str = "") -> str:
-    asked = (_asked(name, field, path, alias) for name, field in kind.fields.items())
+def _inside_of(kind: GraphQLObjectType, path: frozenset[str], alias: str = "") -> str:
+    fields = kind.fields.items()
+    if kind.name in path:
+        fields = {name: one for name, one in fields if is_leaf_type(get_named_type(one.type))}.items()
+    asked = (_asked(name, field, path | {kind.name}, alias) for name, field in fields)
     return " ".join(one for one in asked if one is not None)
-
-
-def _values(kind: object) -> str:
-    """The fields of a type that need nothing and hold nothing."""
-    assert isinstance(kind, GraphQLObjectType)
-    plain = [name for name, field in kind.fields.items() if is_leaf_type(get_named_type(field.type)) and not field.args]
-    return f"{{ __typename {' '.join(plain)} }}"
 
 
 def _literal(name: str, argument: GraphQLArgument) -> str:
