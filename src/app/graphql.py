@@ -7,7 +7,6 @@ from datetime import timedelta
 import orjson
 import structlog
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
-from graphql import GraphQLError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -15,10 +14,9 @@ from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
-from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UNSET, UnsetType
 
@@ -173,9 +171,6 @@ class ColloquyGraphQL(GraphQL[Context, None]):
                 OperationType.from_http(request_adapter.method),
                 request_data.extensions,
             )
-        except CannotGetOperationTypeError as error:
-            extensions = {"code": _BAD.value, "requestId": context.request_id}
-            return PreExecutionError(None, [GraphQLError(error.as_http_error_reason(), extensions=extensions)])
         except InvalidOperationTypeError as error:
             reason = error.as_http_error_reason(request_adapter.method)
             if error.operation_type is OperationType.MUTATION:

@@ -12,7 +12,6 @@ import structlog
 from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, OperationDefinitionNode
 from strawberry.extensions import SchemaExtension
 from strawberry.extensions.runner import SchemaExtensionsRunner
-from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionContext
 from strawberry.types.execution import PreExecutionError
@@ -136,7 +135,7 @@ class ColloquySchema(Schema):
     ) -> Any:
         """One result. A subscription has many, and needs a transport that streams.
 
-        Raises `CannotGetOperationTypeError` and `InvalidOperationTypeError`.
+        Raises `InvalidOperationTypeError`.
         """
         allowed = set(allowed_operation_types or OperationType) - {OperationType.SUBSCRIPTION}
         return await super().execute(
@@ -167,7 +166,7 @@ class ColloquySchema(Schema):
         return None
 
     def _open(self, context: ExecutionContext) -> PreExecutionError | None:
-        """Parse, measure and validate, or find it done. Strawberry is left to judge the operation's name and kind."""
+        """Parse, measure and validate, or find it done. Strawberry is left to judge the operation's kind."""
         if not context.query:
             return None  # Strawberry has an answer to that
         try:
@@ -203,8 +202,14 @@ def _refused(context: ExecutionContext, error: Exception) -> PreExecutionError:
 def _check_named(context: ExecutionContext, document: DocumentNode) -> None:
     """Strawberry would take the first operation where the specification wants to be told which (GetOperation)."""
     operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-    if len(operations) > 1 and not context._provided_operation_name:
-        raise RequestError.bad_input("The document has several operations: say in `operationName` which.")
+    wanted = context._provided_operation_name
+    if not operations:
+        raise RequestError.bad_input("There is no operation in the document.")
+    if not wanted:
+        if len(operations) > 1:
+            raise RequestError.bad_input("The document has several operations: say in `operationName` which.")
+    elif not any(node.name is not None and node.name.value == wanted for node in operations):
+        raise RequestError.bad_input(f'Unknown operation named "{wanted}".')
 
 
 def _public(error: GraphQLError, request_id: str) -> GraphQLError:
@@ -218,8 +223,6 @@ def _public(error: GraphQLError, request_id: str) -> GraphQLError:
     extensions: dict[str, object] = {}
     if isinstance(original, RequestError):
         code, message, extensions = original.code, original.message, original.extensions(request_id)
-    elif isinstance(original, CannotGetOperationTypeError):
-        code, message = RequestErrorCode.BAD_USER_INPUT, original.as_http_error_reason()
     elif isinstance(error, GraphQLSyntaxError):
         code, message = RequestErrorCode.GRAPHQL_PARSE_FAILED, error.message
     elif original is None or isinstance(original, GraphQLError):

@@ -92,6 +92,7 @@ async def test_whoever_takes_neither_type_is_told_so_and_nothing_is_executed(pro
         ({"query": "{ nothing }"}, "GRAPHQL_VALIDATION_FAILED", 400),
         ({"query": "query A { __typename }", "operationName": "B"}, "BAD_USER_INPUT", 400),
         ({"query": "query A { __typename } query B { __typename }"}, "BAD_USER_INPUT", 400),
+        ({"query": "fragment F on Query { __typename }"}, "BAD_USER_INPUT", 400),
         ({"query": "query($id: ID!) { node(id: $id) { id } }"}, "GRAPHQL_VALIDATION_FAILED", 400),
         ({"query": "{ " + "a: __typename " * 16 + "}"}, "LIMIT_EXCEEDED", 400),
     ],
