@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from node_programs import RunNode
 
-from product import START, Person, Product
+from app.trusted_documents import add
+from core.settings import Settings
+from owner import until
+from product import START, Person, Product, running_product
 
 HERE = Path(__file__).resolve().parent
 TEXT = b"The capital of Norlandia is Vexholm. Vexholm was founded in 1432 by Queen Astrid."
@@ -67,6 +72,24 @@ async def test_apollo_uploads_a_file_asks_and_reads_the_answer(product: Product,
     assert said["read"]["citations"] == [
         {"__typename": "Citation", "marker": 1, "quote": FOUNDED, "documentName": "r\u00e9sum\u00e9.txt"}
     ]
+
+
+async def test_apollo_sends_the_hash_alone_of_what_an_operator_has_registered(
+    product: Product, shared_settings: Settings, run_node: RunNode, tmp_path: Path
+) -> None:
+    person = await product.sign_up()
+    settings = shared_settings.model_copy(update={"cache_ttl_trusted_documents": 0.05})
+    async with running_product(settings, worker=False, flush=False) as willing:
+        there = replace(person, product=willing)
+        unknown = await _run(run_node, "apollo_persisted.mjs", there)
+        assert ["query" in body for body in unknown["sent"]] == [False, True]
+        file = tmp_path / "me.graphql"
+        file.write_text(unknown["document"])
+        await add(settings, [file])
+        await until(lambda: willing.services.trusted.knows(sha256(file.read_bytes()).hexdigest()))
+        known = await _run(run_node, "apollo_persisted.mjs", there)
+    assert ["query" in body for body in known["sent"]] == [False]
+    assert unknown["email"] == known["email"] == person.email
 
 
 async def test_relay_compiles_against_the_schema_and_pages_through_its_connections(
