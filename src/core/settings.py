@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     request_max_bytes: int = Field(MEBIBYTE, ge=1024)
     """Of a request without a file."""
     request_timeout: float = Field(30.0, gt=0)
-    """Seconds that a request without a file may take to arrive, and that one with a file may pause."""
+    """Seconds that a request's head may take to arrive, then its body; an upload may pause for so long."""
     upload_max_bytes: int = Field(100 * MEBIBYTE, ge=1)
     document_max_pages: int = Field(5_000, ge=1)
     parser_timeout: float = Field(120.0, gt=0)

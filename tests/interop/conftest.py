@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from node_programs import RunNode
-
-HERE = Path(__file__).resolve().parent
-PROGRAM_SECONDS = 50
+from node_programs import HERE, RunNode, started
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,23 +30,8 @@ def node() -> Path:
 def run_node(node: Path) -> RunNode:
     """Run a program of this folder with these arguments: its output. Fails with all it said when it fails."""
 
-    async def run(program: str, *arguments: str) -> str:
-        process = await asyncio.create_subprocess_exec(
-            node,
-            HERE / program,
-            *arguments,
-            cwd=HERE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            async with asyncio.timeout(PROGRAM_SECONDS):
-                output, complaints = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        assert process.returncode == 0, f"{program}: {process.returncode}\n{output.decode()}\n{complaints.decode()}"
-        return output.decode()
+    async def run(program: str, *arguments: str, folder: Path = HERE) -> str:
+        async with started(node, program, *arguments, folder=folder) as running:
+            return await running.rest()
 
     return run
