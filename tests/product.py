@@ -232,4 +232,8 @@ class _Server(uvicorn.Server):
     def install_signal_handlers(self) -> None: ...
 
     async def serve(self, sockets: Any = None) -> None:
-        await self._serve(sockets)
+        try:
+            await self._serve(sockets)
+        except SystemExit as error:
+            # It would end the loop of all tests, and not only this one.
+            raise AssertionError("the API did not start: its reason is in the log") from error

@@ -26,7 +26,9 @@ CSRF = {"x-colloquy-csrf": "1"}
 @pytest.fixture(scope="module")
 async def open_to_app(shared_settings: Settings, product: Product) -> AsyncIterator[Product]:
     """The shared product's data, served once more: in production, to pages of `APP`."""
-    settings = shared_settings.model_copy(update={"environment": "production", "cors_origins": (APP,)})
+    settings = shared_settings.model_copy(
+        update={"environment": "production", "cors_origins": (APP,), "account_url": f"{APP}/account"}
+    )
     async with running_product(settings, worker=False, flush=False) as running:
         yield running
 
