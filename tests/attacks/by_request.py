@@ -56,15 +56,14 @@ def _upload(body: bytes, content_type: str = _FORM) -> Send:
 def _from_elsewhere(method: str, path: str, body: bytes | None, **headers: str) -> Send:
     """As a page of another site has the victim's browser send it: with the victim's cookie."""
 
-    async def send(target: Target) -> str:
-        cookie = f"{COOKIE}=clq_rt_{'A' * 86}"
-        return await target.request(method, path, body, Origin=_FOREIGN, Cookie=cookie, **headers)
-
-    return send
+    return lambda target: target.request(
+        method, path, body, Origin=_FOREIGN, Cookie=f"{COOKIE}={target.cookie}", **headers
+    )
 
 
 _JSON = "Content-Type: application/json"
 _MUTATION = json.dumps({"query": START}).encode()
+_BY_COOKIE = json.dumps({"query": _REFRESH}).encode()
 _BATCH = json.dumps([{"query": VIEWER}] * 100).encode()
 
 ROWS: Final = [
@@ -150,35 +149,35 @@ ROWS: Final = [
     Attack(
         "a mutation by GET, from elsewhere",
         "405 BAD_USER_INPUT",
-        _from_elsewhere("GET", f"/graphql?query={quote(START)}", None),
+        _from_elsewhere("GET", f"/graphql?query={quote(_REFRESH)}", None),
     ),
     Attack(
         "a form of another site",
         "415 BAD_USER_INPUT",
         _from_elsewhere(
-            "POST", "/graphql", f"query={quote(START)}".encode(), Content_Type="application/x-www-form-urlencoded"
+            "POST", "/graphql", f"query={quote(_REFRESH)}".encode(), Content_Type="application/x-www-form-urlencoded"
         ),
     ),
     Attack(
         "JSON as text/plain, from elsewhere",
         "415 BAD_USER_INPUT",
-        _from_elsewhere("POST", "/graphql", _MUTATION, Content_Type="text/plain"),
+        _from_elsewhere("POST", "/graphql", _BY_COOKIE, Content_Type="text/plain"),
     ),
-    Attack("JSON as nothing, from elsewhere", "415 BAD_USER_INPUT", _from_elsewhere("POST", "/graphql", _MUTATION)),
+    Attack("JSON as nothing, from elsewhere", "415 BAD_USER_INPUT", _from_elsewhere("POST", "/graphql", _BY_COOKIE)),
     Attack(
         "a multipart form of another site",
         "400 BAD_USER_INPUT",
         _from_elsewhere(
             "POST",
             "/graphql",
-            form(Part("operations", _MUTATION), file_map({}), Part("0", b"text", "a.txt")),
+            form(Part("operations", _BY_COOKIE), file_map({}), Part("0", b"text", "a.txt")),
             Content_Type=_FORM,
         ),
     ),
     Attack(
         "the cookie, without the header",
         "200 INVALID_CREDENTIALS",
-        _from_elsewhere("POST", "/graphql", json.dumps({"query": _REFRESH}).encode(), Content_Type="application/json"),
+        _from_elsewhere("POST", "/graphql", _BY_COOKIE, Content_Type="application/json"),
     ),
     Attack(
         "the cookie, with the header, from elsewhere",
@@ -186,7 +185,7 @@ ROWS: Final = [
         _from_elsewhere(
             "POST",
             "/graphql",
-            json.dumps({"query": _REFRESH}).encode(),
+            _BY_COOKIE,
             Content_Type="application/json",
             **{HEADER: "1"},
         ),

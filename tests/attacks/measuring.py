@@ -26,8 +26,8 @@ class Quiet:
     """CPU seconds of a second, for the answer that is streamed and for keeping house."""
     gap: float
     """Seconds of the longest wait for text."""
-    honest: float
-    """CPU seconds of an honest page, opened for the first time."""
+    honest: Measured
+    """An honest page, opened for the first time."""
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ class Target:
     signer: TokenSigner
     http: aiohttp.ClientSession
     victim: Person
+    cookie: str
+    """What the victim's browser has in its cookie: good for one more token."""
     attacker: Person
     waiting: str
     """A document of the attacker's that nobody reads: following its progress goes on for ever."""

@@ -31,12 +31,21 @@ STORED = """SELECT t.name, u.role, u.password_hash, (SELECT count(*) FROM conver
 pytestmark = pytest.mark.timeout(60)
 
 
+async def test_an_honest_page_is_answered(door: Door, report_attack: Callable[..., None]) -> None:
+    quiet = door.quiet
+    report_attack(
+        "(an honest page)", " / ".join(quiet.honest.outcomes), quiet.honest.cpu * 1000, quiet.honest.gap * 1000
+    )
+    report_attack("(nothing, for a second)", "", quiet.cpu_share * 1000, quiet.gap * 1000)
+    assert set(quiet.honest.outcomes) == {"200 answered"}
+
+
 @pytest.mark.parametrize("attack", ROWS, ids=lambda attack: attack.name)
 async def test_an_attack_is_refused(door: Door, attack: Attack, report_attack: Callable[..., None]) -> None:
     emails = [door.target.victim.email, door.target.attacker.email]
     before = await door.owner.fetch(STORED, emails)
     door.api.said()
-    slower = max(1.0, door.quiet.honest / HONEST_SECONDS)
+    slower = max(1.0, door.quiet.honest.cpu / HONEST_SECONDS)
     limits = (CPU_SECONDS * slower, GAP_SECONDS * slower)
     measured = await measure(attack, door, *limits)
     report_attack(attack.name, " / ".join(measured.outcomes), measured.cpu * 1000, measured.gap * 1000)
