@@ -109,6 +109,13 @@ async def _of_another_kind_for_the_same_row(person: Person, token: str) -> str:
     return person.product.services.tokens.mint(TokenKind.PASSWORD_RESET, row.tenant_id, row.id)[0]
 
 
+async def _of_a_row_of_another_purpose(person: Person, token: str) -> str:
+    """Signed by us, with the hash that is stored, for a row that is about something else."""
+    statement = "UPDATE one_time_tokens SET purpose = 'OTHER' WHERE tenant_id = $1 AND purpose = 'PASSWORD_RESET'"
+    await as_owner(person.product.settings, statement, person.tenant_id)
+    return token
+
+
 async def _of_another_tenant(person: Person, token: str) -> str:
     """Signed by us, for the right row, in the wrong tenant."""
     other = await person.product.sign_up()
@@ -124,7 +131,13 @@ async def _never_given_out(person: Person, token: str) -> str:
     "spoil",
     [
         *(_expired, _used, _replaced, _after_a_change, _of_somebody_suspended, _of_a_suspended_tenant),
-        *(_of_another_purpose, _of_another_kind_for_the_same_row, _of_another_tenant, _never_given_out),
+        *(
+            _of_another_purpose,
+            _of_another_kind_for_the_same_row,
+            _of_a_row_of_another_purpose,
+            _of_another_tenant,
+            _never_given_out,
+        ),
     ],
 )
 async def test_a_link_that_is_not_good_is_refused_alike_and_changes_nothing(
