@@ -110,19 +110,22 @@ class AnswerSupervisor:
     async def _run_in_slot(
         self, tenant_id: TenantId, answer_id: UUID, seen_epoch: int
     ) -> answer_turns.ClaimedAnswer | None:
-        superseded = False
+        anothers = False
         try:
             async with self._services.postgres.write(tenant_id) as tx:
                 claimed = await answer_turns.claim(tx, answer_id, seen_epoch)
+                anothers = claimed is None and await answer_turns.is_begun(tx, answer_id)
             if claimed is not None:
                 await self._run_leased(tenant_id, answer_id, claimed)
             return claimed
         except SupersededError:
-            superseded = True
+            anothers = True
             raise
         finally:
-            # The slot is the answer's: whoever has taken the answer over holds it now.
-            if not superseded:
+            # The slot is the answer's: whoever has begun it, or taken it over, holds it now.
+            if anothers:
+                self._services.slots.forget(answer_id)
+            else:
                 await self._services.slots.release(tenant_id, answer_id)
 
     async def _run_leased(self, tenant_id: TenantId, answer_id: UUID, claimed: answer_turns.ClaimedAnswer) -> None:

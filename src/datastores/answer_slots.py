@@ -112,6 +112,10 @@ class AnswerSlots:
         except RedisAwayError:
             return
 
+    def forget(self, holder: UUID) -> None:
+        """No longer count the holder as this process's: another one has its slot."""
+        self._own.drop(holder)
+
     async def release(self, tenant_id: TenantId, holder: UUID) -> None:
         """Give the slot back; harmless for a holder without one. While Redis is away its lease does it there."""
         self._own.drop(holder)

@@ -73,6 +73,16 @@ async def is_turn(reads: Reads, answer_id: UUID, seen_epoch: int) -> bool:
     return bool(await reads.rows(statement))
 
 
+async def is_begun(reads: Reads, answer_id: UUID) -> bool:
+    """Whether some process has begun the answer, and nobody has ended it."""
+    statement = sa.select(_answers.c.id).where(
+        _answers.c.tenant_id == reads.tenant_id,
+        _answers.c.id == answer_id,
+        _answers.c.status == AnswerStatus.STREAMING,
+    )
+    return bool(await reads.rows(statement))
+
+
 async def claim(tx: WriteTransaction, answer_id: UUID, seen_epoch: int) -> ClaimedAnswer | None:
     """Take the answer over as the epoch after `seen_epoch` (0: nobody has begun).
 

@@ -12,7 +12,7 @@ from grpc import StatusCode
 
 from core.settings import Settings
 from datastores import redis_keys
-from owner import as_owner, until
+from owner import as_owner, until, uuid_of
 from product import SEND, Person, Product, running_product
 from wire import Fail, GeminiServer, Say, Until, gemini, in_time, relayed
 
@@ -142,6 +142,28 @@ async def test_an_answer_that_a_process_gave_up_has_a_slot_in_the_next(made: tup
     server.script = list(ANSWER)
     async with running_product(settings, worker=False, flush=False) as product:
         person = Person(product, person.token, person.email, person.user_id)
+        assert await ended(person, sent) == "AnswerCompleted"
+        await all_back(product, person)
+
+
+async def test_who_comes_too_late_leaves_the_slot_to_the_one_that_writes(made: tuple[GeminiServer, Settings]) -> None:
+    server, settings = made
+    wait = Until()
+    server.script = [ANSWER[0], wait, ANSWER[1]]
+    async with (
+        running_product(settings, worker=False) as product,
+        running_product(settings, worker=False, flush=False) as other,
+    ):
+        person = await product.sign_up()
+        sent = await person.send(await person.conversation(), QUESTION)
+        await in_time(server.arrived.wait())
+        tenant_id, answer_id = person.tenant_id, uuid_of(sent["answer"]["id"])
+        assert await other.services.slots.acquire(tenant_id, answer_id) is None
+        other.services.supervisor.produce(tenant_id, answer_id)
+        await other.services.supervisor.idle()
+        assert await taken(product, person) == 1
+        assert not other.services.slots.holds(answer_id)
+        wait.event.set()
         assert await ended(person, sent) == "AnswerCompleted"
         await all_back(product, person)
 
