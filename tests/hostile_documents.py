@@ -32,31 +32,31 @@ def _numbered(pattern: str, count: int) -> str:
     return " ".join(pattern.replace("%n", str(number)).replace("%m", str(number + 1)) for number in range(count))
 
 
-def _bushy(strings: str = "x") -> str:
+def _bushy(strings: str = "x", count: int = 13) -> str:
     """As many different fields as fit, without a field of one name twice."""
     inner = (
         f"{_LEAVES} messages(first: 1) {{ nodes {{ id conversation {{ {_LEAVES} assistant {{ id name model }} }} }} }}"
     )
-    return _numbered(f'a%n: node(id: "{strings}") {{ ... on Conversation {{ {inner} }} }}', 15)
+    return _numbered(f'a%n: node(id: "{strings}") {{ ... on Conversation {{ {inner} }} }}', count)
 
 
 ATTACKS: Final[dict[str, Callable[[], str]]] = {
     "a field again and again": lambda: "{ viewer { user { " + "id " * 1_980 + "} } }",
-    "a field with fields again and again": lambda: "{ " + "viewer { __typename } " * 495 + "}",
-    "fields in fields again and again": lambda: "{ " + "viewer { user { id } } " * 280 + "}",
+    "a field with fields again and again": lambda: "{ " + "viewer { __typename } " * 245 + "}",
+    "fields in fields again and again": lambda: "{ " + "viewer { user { id } } " * 160 + "}",
     "a few of each, nested": lambda: "{ " + ("viewer { " + ("user { " + "id " * 7 + "} ") * 7 + "} ") * 7 + "}",
     "one name, different arguments": lambda: "{ " + _numbered('node(id: "%n") { id }', 180) + " }",
-    "aliases": lambda: "{ " + _numbered("a%n: __typename", 600) + " }",
+    "aliases": lambda: "{ " + _numbered("a%n: __typename", 490) + " }",
     "directives": lambda: "{ viewer " + "@include(if: true) " * 280 + "{ user { id } } }",
-    "unknown fields": lambda: "{ " + _numbered("field%n", 900) + " }",
+    "unknown fields": lambda: "{ " + _numbered("field%n", 490) + " }",
     "unknown fields with long names": lambda: "{ " + _numbered("x" * 3_000 + "%n", 9) + " }",
-    "unknown fragments": lambda: "{ viewer { " + _numbered("...Nope%n", 900) + " } }",
+    "unknown fragments": lambda: "{ viewer { " + _numbered("...Nope%n", 490) + " } }",
     "unknown types": lambda: "query(" + _numbered("$v%n: Convresation%n", 400) + ") { __typename }",
     "inline fragments of many types": lambda: (
-        '{ node(id: "x") { ' + "... on Message { id } ... on Document { id } ... on Answer { id } " * 100 + "} }"
+        '{ node(id: "x") { ' + "... on Message { id } ... on Document { id } ... on Answer { id } " * 82 + "} }"
     ),
-    "inline fragments without a type": lambda: "{ viewer { " + "... { user { id } } " * 220 + "} }",
-    "a fragment again and again": lambda: "{ viewer { user { " + "...F " * 900 + "} } } fragment F on User { id name }",
+    "inline fragments without a type": lambda: "{ viewer { " + "... { user { id } } " * 165 + "} }",
+    "a fragment again and again": lambda: "{ viewer { user { " + "...F " * 490 + "} } } fragment F on User { id name }",
     "100 levels of fragments by 2": lambda: (
         "{ viewer { user { ...F0 } } } "
         + _numbered("fragment F%n on User { id ...F%m id ...F%m }", 98)
@@ -77,7 +77,7 @@ ATTACKS: Final[dict[str, Callable[[], str]]] = {
     "each fragment uses all later ones": lambda: (
         "{ viewer { user { ...F0 } } } "
         + " ".join(
-            f"fragment F{i} on User {{ id " + " ".join(f"...F{j}" for j in range(i + 1, 38)) + " }" for i in range(38)
+            f"fragment F{i} on User {{ id " + " ".join(f"...F{j}" for j in range(i + 1, 29)) + " }" for i in range(29)
         )
     ),
     "fragments that cross": lambda: (
@@ -94,15 +94,15 @@ ATTACKS: Final[dict[str, Callable[[], str]]] = {
     ),
     "operations": lambda: _numbered("query Q%n { __typename }", 380),
     "operations that share a fragment": lambda: (
-        _numbered("query Q%n($v: ID!) { ...F }", 70)
+        _numbered("query Q%n($v: ID!) { ...F }", 19)
         + " fragment F on Query { nodes(ids: ["
         + "$v " * 100
         + "]) { id } }"
     ),
     "subscriptions that share a fragment": lambda: (
-        _numbered("subscription S%n { ...F }", 99)
+        _numbered("subscription S%n { ...F }", 20)
         + " fragment F on Subscription { "
-        + '... { answer(id: "x") { __typename } } ' * 30
+        + '... { answer(id: "x") { __typename } } ' * 9
         + "}"
     ),
     "variables": lambda: "query(" + _numbered("$v%n: ID", 480) + ") { __typename }",
@@ -135,9 +135,9 @@ ATTACKS: Final[dict[str, Callable[[], str]]] = {
     "many different fields": lambda: "{ " + _bushy() + " }",
     "many different fields and long strings": lambda: "{ " + _bushy("\\n" * 900) + " }",
     "many different fields and a mistake": lambda: "{ " + _bushy() + " nope nopf }",
-    "many different fields, then one again and again": lambda: "{ " + _bushy() + " viewer { user { id } } " * 45 + "}",
+    "many different fields, then one again and again": lambda: "{ " + _bushy(count=12) + " __typename " * 50 + "}",
     "many operations with different fields": lambda: _numbered(
-        "query Q%n { viewer { user { id name email role __typename } tenant { id name __typename } } }", 95
+        "query Q%n { viewer { user { id name email role __typename } tenant { id name __typename } } }", 20
     ),
 }
 

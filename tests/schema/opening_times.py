@@ -23,6 +23,7 @@ COUNTED = {
     "selections": ("{ %s}", "id ", 500),
     "merges": ("{ %s}", "viewer { __typename } ", 400),
     "definitions": ("{ viewer { __typename } } %s", "fragment F%n on User { id } ", 100),
+    "operations": ("%s", "query Q%n { __typename } ", 100),
     "aliases": ("{ %s}", "a%n: __typename ", 250),
     "directives": ("{ %s}", "...@include(if: true) { __typename } ", 100),
 }

@@ -45,6 +45,7 @@ BOUNDARIES = {
     "directives": "query @a { viewer @b { user @c { id @d ... @e { name } } } }",
     "definitions": "{ viewer { user { ...A ...B ...C ...D } } } "
     + " ".join(f"fragment {n} on User {{ id }}" for n in "ABCD"),
+    "operations": " ".join(f"query {n} {{ __typename }}" for n in "ABCDE"),
     "selections": "{ viewer { user { id ...F } } } fragment F on User { name }",
     "list_items": '{ nodes(ids: ["a" "b" "c" "d" "e"]) { id } }',
     "input_depth": "{ node(id: [[[[{a: 1}]]]]) { id } }",

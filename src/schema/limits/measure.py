@@ -63,6 +63,7 @@ def measure(document: DocumentNode, settings: Settings) -> Shape:
             # Of two with one name the last counts; validation refuses both.
             nodes[node.name.value] = node
             fragments[node.name.value] = counts.definition(node)
+    hold(Limit.OPERATIONS, settings.limit_operations, len(operations))
     hold(Limit.SELECTIONS, settings.limit_selections, counts.selections)
     hold(Limit.ALIASES, settings.limit_aliases, counts.aliases)
     hold(Limit.DIRECTIVES, settings.limit_directives, counts.directives)

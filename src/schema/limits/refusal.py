@@ -16,6 +16,7 @@ class Limit(enum.Enum):
     TOKENS = "The document has {actual} tokens and comments"
     NESTING = "The document is nested {actual} levels deep"
     DEFINITIONS = "The document has {actual} operations and fragments"
+    OPERATIONS = "The document has {actual} operations"
     SELECTIONS = "The document has {actual} fields and fragments"
     ALIASES = "The document has {actual} aliases"
     DIRECTIVES = "The document has {actual} directives"
