@@ -1,7 +1,7 @@
 # Everything a person does with a clone. `make` alone says what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test end-to-end demo lint types schema permissions lock web interop bootstrap bootstrap-dev
+.PHONY: help run test test-long end-to-end demo lint types schema permissions lock web interop bootstrap bootstrap-dev
 
 BIN := .venv/bin
 UV := .cache/uv/bin/uv
@@ -27,7 +27,11 @@ run: bootstrap ## Start everything on this machine; settings come from the envir
 	@exec $(BIN)/colloquy run
 
 test: bootstrap-dev web interop ## Run the tests on real embedded servers (ARGS="-k upload" for some of them)
-	@$(BIN)/pytest -n 2 -m "not end_to_end" $(ARGS)
+	@$(BIN)/pytest -n 2 -m "not end_to_end and not long" $(ARGS)
+	@echo "Left out: what takes long. make test-long and make end-to-end run that, .ci/run runs everything."
+
+test-long: bootstrap-dev web interop ## Run the tests that make test leaves out: processes killed, time limits waited for
+	@$(BIN)/pytest -n 2 -m "long" $(ARGS)
 
 end-to-end: bootstrap-dev ## Start the whole product as a person does, ask it, kill parts of it, start it again
 	@$(BIN)/pytest -m end_to_end $(ARGS)

@@ -9,9 +9,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import argon2
 import asyncpg
 import pytest
 
+from core import security
 from core.settings import Settings
 from datastores.migrate import migrate
 from datastores.postgres import Postgres
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["attack_report", "embedded_servers", "shares"]
 
+
+# The library's own parameters for tests: nearly every one signs somebody up. Processes hash as the product does, and
+# tests/core/test_security.py looks at what that costs.
+security._hasher = argon2.PasswordHasher.from_parameters(argon2.profiles.CHEAPEST)
 
 _RATES = ("anonymous", "sign_in", "sign_up", "uploads", "mails")
 PLENTY = {

@@ -22,7 +22,7 @@ from owner import as_owner, until, uuid_of
 from product import Person, Product, running_product
 from wire import relayed
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(60)]
 TEXT = (
     b"The cable car of Mount Ilse was opened in 1936 and renewed in 2011. "
     b"It carries sixty people in each cabin and takes eight minutes to the top.\n"

@@ -64,6 +64,7 @@ async def accounts(product: Product) -> list[tuple[Any, ...]]:
     return await as_owner(product.settings, "SELECT u::text, (SELECT count(*) FROM tenants) FROM users u ORDER BY id")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(60)  # a command loads for seconds on a busy machine
 async def test_the_first_administrator_is_made_with_a_password_from_standard_input(own_product: Product) -> None:
     before = await accounts(own_product)
@@ -138,6 +139,7 @@ def test_the_embedded_servers_of_the_data_folder_are_found_and_settings_come_fir
     assert (kept.database_url, kept.redis_url) == ("postgresql://own", "redis://own")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(60)  # it waits until the demo's documents are searchable, twice
 async def test_the_demo_has_an_administrator_but_not_in_production(own_product: Product) -> None:
     settings = own_product.settings

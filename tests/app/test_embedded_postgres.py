@@ -23,6 +23,8 @@ from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes import at_once, left_behind, nothing
 from core.errors import ConfigurationError
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:

@@ -22,6 +22,8 @@ import asyncio, os
 import asyncpg, pytest
 from embedded_servers import Servers
 
+pytestmark = pytest.mark.long
+
 async def make(servers, name):
     connection = await asyncpg.connect(servers.owner_url)
     await connection.execute(f"CREATE DATABASE {name}")

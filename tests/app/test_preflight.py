@@ -13,7 +13,7 @@ import pytest
 
 from core.settings import Settings
 
-pytestmark = pytest.mark.timeout(60)  # a command loads for seconds on a busy machine
+pytestmark = [pytest.mark.long, pytest.mark.timeout(60)]  # a command loads for seconds on a busy machine
 SOURCES = Path(__file__).parents[2] / "src"
 SECRET = "a secret key for tests, 32 characters"
 AWAY = "postgresql://ada:hidden@127.0.0.1:1/colloquy"

@@ -13,6 +13,8 @@ import pytest
 from running_product import RunningProduct, a_free_port
 from waiting import has_ended, until
 
+pytestmark = pytest.mark.long
+
 Start = Callable[..., RunningProduct]
 
 

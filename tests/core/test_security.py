@@ -8,11 +8,13 @@ import time
 from typing import Any
 from uuid import UUID
 
+import argon2
 import jwt
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from core import security
 from core.ids import TenantId, new_id
 from core.security import InvalidTokenError, TokenSigner, hash_password, verify_password
 
@@ -182,9 +184,15 @@ def test_a_password_is_known_again_and_no_other_is() -> None:
         assert not verify_password(stored, wrong)
 
 
-def test_no_account_has_no_password_not_even_the_one_that_is_checked_in_its_place() -> None:
-    assert not verify_password(None, "no account has this password")
+def test_no_account_has_no_password() -> None:
+    assert not verify_password(None, "anything")
     assert not verify_password(None, "")
+
+
+def test_what_is_verified_for_no_account_costs_as_much_as_a_password_of_the_product() -> None:
+    product = argon2.PasswordHasher()
+    assert argon2.extract_parameters(security._DUMMY_HASH) == argon2.extract_parameters(product.hash("a password"))
+    assert (product.memory_cost, product.time_cost) >= (64 * 1024, 3)
 
 
 def test_a_damaged_hash_lets_nobody_in() -> None:

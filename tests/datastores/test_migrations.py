@@ -108,6 +108,7 @@ async def test_all_the_way_up_down_and_up_again_is_the_same_schema(empty: Databa
     assert await empty.schema() == schema
 
 
+@pytest.mark.long
 async def test_each_revision_can_be_taken_back_and_made_again(empty: Database) -> None:
     for revision in REVISIONS:
         before = await empty.schema() if revision != REVISIONS[0] else None

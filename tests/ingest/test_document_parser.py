@@ -223,6 +223,7 @@ async def test_the_parser_sees_none_of_our_secrets(
     assert "SECRET_KEY" not in environment
 
 
+@pytest.mark.long
 async def test_two_thousand_pages_are_never_all_in_memory(stored: Callable[[bytes], Path]) -> None:
     async with aclosing(parse(stored(pdfs.manual(2_000)), ContentType.PDF, ParserLimits())) as events:
         await anext(events)

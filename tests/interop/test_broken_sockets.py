@@ -6,12 +6,15 @@ import json
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
 from node_programs import started
 
 from app.embedded.ports import free_port
 from core.security import TokenSigner
 from core.settings import Settings
 from product import Person, running_product
+
+pytestmark = pytest.mark.long
 
 WORDS = 160
 TEXT = (

@@ -22,7 +22,7 @@ from owner import until
 from product import Product, running_product
 from wire import relayed
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(60)]
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ from owner import as_owner, until
 from product import Product, running_product
 from wire import relayed
 
+pytestmark = pytest.mark.long
+
 TEXT = b"The harbour of Vexholm freezes in December.\n"
 
 

@@ -20,6 +20,8 @@ from providers import minilm_model
 from providers.minilm import MiniLmEmbeddings
 from providers.minilm_model import load_tokenizer, prepare_model, wheel_folder
 
+pytestmark = pytest.mark.long
+
 SRC = Path(__file__).parents[2] / "src"
 TEXTS = (
     "How many days of leave do I get?",

@@ -16,6 +16,8 @@ from hostile_documents import ATTACKS, HONEST
 from schema.limits.documents import Documents
 from schema.root import make_schema
 
+pytestmark = pytest.mark.long
+
 HERE = Path(__file__).resolve().parent
 TIMES_HONEST = 15
 """Measured: at most 7.2 times as long as an honest page of 167 tokens, which takes 4 to 7 ms; the rest is noise."""
