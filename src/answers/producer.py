@@ -29,7 +29,7 @@ from datastores.models import AnswerStatus, MessageRole
 from datastores.postgres import Postgres
 from datastores.records import MessageRecord, PassageRecord
 from datastores.transactions import LazyRead
-from providers.base import ChatEvent, ChatFinished, StopReason
+from providers.base import ChatEvent, ChatFinished, ChatThinking, StopReason
 from providers.follow_ups import standalone
 from providers.registry import Providers
 
@@ -65,6 +65,7 @@ class Attempt:
         self._started_at = datetime.now(UTC)
         self._began = time.monotonic()
         self._first_token_ms: int | None = None
+        self._thinking = False
         self._interruption: FailureError | None = None
         self._streaming: asyncio.Timeout | None = None
 
@@ -186,9 +187,17 @@ class Attempt:
                 if event is None or isinstance(event, ChatFinished):
                     self._finished = event
                     return
+                if isinstance(event, ChatThinking):
+                    await self._show_thinking()
+                    continue
                 if self._first_token_ms is None:
                     self._first_token_ms = self._elapsed_ms()
                 await self._writer.emit(self._filter.feed(event.text))
+
+    async def _show_thinking(self) -> None:
+        if not self._thinking:
+            self._thinking = True
+            await self._writer.emit([Step(AnswerStepKind.THINKING)])
 
     def _check_end(self) -> None:
         if self._finished is None:
