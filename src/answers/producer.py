@@ -6,18 +6,20 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from answers.asking import Asking, Candidate
 from answers.citations import CitationFilter
+from answers.patience import Patience
 from answers.prompt import HISTORY_MESSAGES, build_request
 from answers.retrieval import retrieve
-from answers.writer import AnswerWriter
-from core.errors import ErrorCode, FailureError
+from answers.writer import MAX_DELTA_CHARS, AnswerWriter
+from core.errors import ErrorCode, FailureError, ProviderError
 from core.ids import TenantId
 from core.settings import Settings
 from datastores import answer_attempts, answers, conversations
@@ -29,12 +31,14 @@ from datastores.models import AnswerStatus, MessageRole
 from datastores.postgres import Postgres
 from datastores.records import MessageRecord, PassageRecord
 from datastores.transactions import LazyRead
-from providers.base import ChatEvent, ChatFinished, ChatThinking, StopReason
+from providers.base import ChatEvent, ChatFinished, ChatRequest, StopReason, TextDelta
 from providers.follow_ups import standalone
 from providers.registry import Providers
 
 MAX_ATTEMPTS = 3
 """Attempts whose producer vanished in the middle; those that it handed over do not count."""
+MAX_ANSWER_CHARS = 4_000_000
+"""Of one answer, which is kept in memory: a model that repeats itself for ever is ended here."""
 log = structlog.get_logger(__name__)
 
 
@@ -66,8 +70,11 @@ class Attempt:
         self._began = time.monotonic()
         self._first_token_ms: int | None = None
         self._thinking = False
+        self._characters = 0
         self._interruption: FailureError | None = None
         self._streaming: asyncio.Timeout | None = None
+        self._asking = Asking(services.settings, ask=self._ask, begun=self._has_begun, tell=self._tell_retrying)
+        self._request: ChatRequest | None = None
 
     def interrupt(self, reason: FailureError) -> None:
         """Have the answer end now, as failed for this reason; what it has said is kept. Too late changes nothing."""
@@ -107,7 +114,8 @@ class Attempt:
                 self._claimed.epoch,
                 provider=self._provider,
                 model=self._model,
-                started_at=self._started_at,
+                ordinal=len(self._asking.given_up) + 1,
+                started_at=self._model_asked_at,
             )
 
     async def _vanished(self) -> int:
@@ -132,13 +140,11 @@ class Attempt:
             raise self._interruption
 
     async def _stream(self) -> None:
-        chat = self._services.providers.chat(self._claimed.provider)
-        self._provider, self._model = chat.name, self._claimed.model or chat.default_model
         await self._writer.emit([Step(AnswerStepKind.RETRIEVING)])
         passages, history = await self._gather()
         self._filter = CitationFilter(passages)
         await self._writer.emit([Step(AnswerStepKind.READING, _reading(passages))])
-        request = build_request(
+        self._request = build_request(
             question=self._claimed.question,
             passages=passages,
             history=history,
@@ -146,9 +152,31 @@ class Attempt:
             model=self._model,
             temperature=self._claimed.temperature,
         )
-        await self._forward(chat.stream(request))
+        await self._asking.in_turn(self._candidates())
+
+    def _candidates(self) -> list[Candidate]:
+        """The assistant's model, then the deployment's fallback, if that is another provider's."""
+        settings = self._services.settings
+        first = Candidate(self._provider, self._claimed.model)
+        second = settings.fallback_chat_provider
+        return [first] if second in (None, first.provider) else [first, Candidate(second, None)]
+
+    async def _ask(self, candidate: Candidate) -> None:
+        """Ask one model once, and carry what it says to the log."""
+        assert self._request is not None
+        self._provider, self._model = candidate.provider, candidate.model or ""
+        chat = self._services.providers.chat(candidate.provider)
+        self._model = candidate.model = candidate.model or chat.default_model
+        self._finished = None
+        await self._forward(chat.stream(replace(self._request, model=self._model)))
         await self._writer.emit(self._filter.finish())
         self._check_end()
+
+    def _has_begun(self) -> bool:
+        return self._first_token_ms is not None
+
+    async def _tell_retrying(self, detail: str) -> None:
+        await self._writer.emit([Step(AnswerStepKind.RETRYING, detail)])
 
     async def _gather(self) -> tuple[list[PassageRecord], list[MessageRecord]]:
         claimed = self._claimed
@@ -173,26 +201,37 @@ class Attempt:
         """Carry the provider's text to the log, piece by piece; `provider_timeout` bounds each wait."""
         # Closing the stream ends the vendor's call, whatever ended this loop.
         async with aclosing(stream):
-            while True:
-                if self._interruption is not None:
-                    # A library may have swallowed the cancellation.
-                    raise self._interruption
-                try:
-                    async with asyncio.timeout(self._services.settings.provider_timeout):
-                        event = await anext(stream, None)
-                except TimeoutError:
-                    raise FailureError(
-                        ErrorCode.TIMED_OUT, "The model did not answer in time. Try again.", retryable=True
-                    ) from None
-                if event is None or isinstance(event, ChatFinished):
-                    self._finished = event
-                    return
-                if isinstance(event, ChatThinking):
-                    await self._show_thinking()
-                    continue
-                if self._first_token_ms is None:
-                    self._first_token_ms = self._elapsed_ms()
-                await self._writer.emit(self._filter.feed(event.text))
+            try:
+                async with Patience(self._services.settings.provider_timeout) as patience:
+                    async for event in stream:
+                        if self._interruption is not None:
+                            # A library may have swallowed the cancellation.
+                            raise self._interruption
+                        patience.not_waiting()
+                        if isinstance(event, TextDelta):
+                            await self._take(event.text)
+                        elif isinstance(event, ChatFinished):
+                            self._finished = event
+                            return
+                        else:
+                            await self._show_thinking()
+                        patience.heard()
+            except TimeoutError:
+                raise ProviderError(
+                    ErrorCode.TIMED_OUT, "The model did not answer in time. Try again.", retryable=True
+                ) from None
+
+    async def _take(self, text: str) -> None:
+        if self._first_token_ms is None:
+            self._first_token_ms = self._elapsed_ms()
+        self._characters += len(text)
+        if self._characters > MAX_ANSWER_CHARS:
+            raise ProviderError(
+                ErrorCode.PROVIDER_BAD_RESPONSE, "The model did not come to an end. Ask more briefly.", retryable=False
+            )
+        # Piece by piece: a megabyte at once must not hold up the process's other answers.
+        for at in range(0, len(text), MAX_DELTA_CHARS):
+            await self._writer.emit(self._filter.feed(text[at : at + MAX_DELTA_CHARS]))
 
     async def _show_thinking(self) -> None:
         if not self._thinking:
@@ -201,15 +240,15 @@ class Attempt:
 
     def _check_end(self) -> None:
         if self._finished is None:
-            raise FailureError(
+            raise ProviderError(
                 ErrorCode.PROVIDER_BAD_RESPONSE, "The model broke off in the middle of its answer.", retryable=True
             )
         if self._finished.stop_reason is StopReason.CONTENT_FILTERED:
-            raise FailureError(
+            raise ProviderError(
                 ErrorCode.CONTENT_FILTERED, "The model's content filter stopped this answer.", retryable=False
             )
         if not self._filter.text.strip():
-            raise FailureError(ErrorCode.PROVIDER_BAD_RESPONSE, "The model gave an empty answer.", retryable=True)
+            raise ProviderError(ErrorCode.PROVIDER_BAD_RESPONSE, "The model gave an empty answer.", retryable=True)
 
     async def _store(self, failure: Failed | None) -> None:
         finished = self._finished
@@ -225,13 +264,19 @@ class Attempt:
             output_tokens=finished.output_tokens if finished else None,
             first_token_ms=self._first_token_ms,
             total_ms=self._elapsed_ms(),
+            given_up=self._asking.given_up,
         )
         async with self._services.postgres.write(self._tenant_id) as tx:
-            stored = await answers.finish(tx, self._answer_id, self._claimed.epoch, outcome, self._started_at)
+            stored = await answers.finish(tx, self._answer_id, self._claimed.epoch, outcome, self._model_asked_at)
         if not stored:
             raise SupersededError
         terminal: Body = failure or Completed(self._answer_id)
         await self._writer.emit([terminal])
+
+    @property
+    def _model_asked_at(self) -> datetime:
+        """When the attempt began, or, of a fallback, when it was first asked."""
+        return self._asking.since if self._asking.given_up else self._started_at
 
     def _elapsed_ms(self) -> int:
         return round((time.monotonic() - self._began) * 1000)

@@ -15,6 +15,8 @@ from datastores.answer_log import AnswerLog, LogLostError, SupersededError
 from datastores.postgres import Postgres
 from datastores.redis_client import REDIS_ERRORS
 
+MAX_DELTA_CHARS = 16_384
+"""Of one delta in the log: a model that says a megabyte at once must not make a megabyte's frame for each viewer."""
 _RETRY_SECONDS = 1.0
 log = structlog.get_logger(__name__)
 
@@ -50,6 +52,7 @@ class AnswerWriter:
         """Append and publish events, in one round trip. With Redis away they wait in memory for the next call."""
         if not events:
             return
+        events = _bounded(events)
         self._said += [event for event in events if isinstance(event, Cited | Delta)]
         if self._generation is None:
             await self._begin_again(events[-1])
@@ -75,7 +78,7 @@ class AnswerWriter:
         state: list[Body] = [Restarted(self._epoch, "The stream was interrupted and begins again.")]
         state += [event for event in self._said if isinstance(event, Cited)]
         if text:
-            state.append(Delta(text))
+            state += _bounded([Delta(text)])
         if not isinstance(last, Cited | Delta):
             state.append(last)
         await self._begin(state)
@@ -91,3 +94,15 @@ class AnswerWriter:
         self._generation = None
         self._retry_at = time.monotonic() + _RETRY_SECONDS
         log.warning("answer log unreachable", answer=self._key[1].hex, error=type(error).__name__)
+
+
+def _bounded(events: Sequence[Body]) -> list[Body]:
+    """The same events, longer deltas as several; text is cut between code points."""
+    bounded: list[Body] = []
+    for event in events:
+        if isinstance(event, Delta) and len(event.text) > MAX_DELTA_CHARS:
+            cuts = range(0, len(event.text), MAX_DELTA_CHARS)
+            bounded += [Delta(event.text[at : at + MAX_DELTA_CHARS]) for at in cuts]
+        else:
+            bounded.append(event)
+    return bounded

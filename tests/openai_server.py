@@ -135,6 +135,7 @@ class OpenAIServer:
         self.models = {"gpt-4.1-mini"}
         self.models_status = 200
         self.asked: list[Asked] = []
+        """Questions; looking a model up is none."""
         self.arrived = asyncio.Event()
         self.cancelled = asyncio.Event()
         """A client hung up before its stream had ended."""
@@ -160,7 +161,6 @@ class OpenAIServer:
 
     async def _model(self, request: web.Request) -> web.Response:
         name = request.match_info["model"]
-        self._record(request, {})
         if self.models_status != 200:
             return web.json_response({"error": {"message": "no"}}, status=self.models_status)
         if name not in self.models:
