@@ -45,7 +45,7 @@ class Asking:
         *,
         ask: Callable[[Candidate], Awaitable[None]],
         begun: Callable[[], bool],
-        tell: Callable[[str], Awaitable[None]],
+        tell: Callable[[str], None],
     ) -> None:
         """`ask` asks once and raises `ProviderError`; `tell` shows a person what is being done."""
         self._settings = settings
@@ -73,7 +73,7 @@ class Asking:
                     GivenUp(candidate.provider, candidate.model or "", error.code, self.since, datetime.now(UTC))
                 )
                 log.warning("fallback asked", provider=candidate.provider, code=error.code.value)
-                await self._tell(f"{_reason(error)}. Another model is asked.")
+                self._tell(f"{_reason(error)}. Another model is asked.")
 
     async def _several_times(self, candidate: Candidate) -> None:
         tries = self._settings.provider_tries
@@ -86,7 +86,7 @@ class Asking:
                     raise
                 seconds = pause(self._settings, number, error.retry_after)
                 log.info("provider retried", provider=candidate.provider, code=error.code.value, seconds=seconds)
-                await self._tell(f"{_reason(error)}. {_again_in(seconds)} (try {number + 1} of {tries}).")
+                self._tell(f"{_reason(error)}. {_again_in(seconds)} (try {number + 1} of {tries}).")
             await asyncio.sleep(seconds)
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from types import TracebackType
 from typing import Self
 
@@ -27,10 +26,6 @@ class Patience:
         """The other side gave a sign of life: the wait begins anew."""
         self._heard_at = self._loop.time()
 
-    def not_waiting(self) -> None:
-        """From now until the next `heard` it is not the other side that is waited for."""
-        self._heard_at = math.inf
-
     async def __aenter__(self) -> Self:
         await self._scope.__aenter__()
         self.heard()
@@ -49,4 +44,4 @@ class Patience:
         if now - self._heard_at >= self._seconds:
             self._scope.reschedule(now)
         else:
-            self._timer = self._loop.call_at(min(self._heard_at, now) + self._seconds, self._look)
+            self._timer = self._loop.call_at(self._heard_at + self._seconds, self._look)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from answers.asking import Asking, Candidate
 from answers.citations import CitationFilter
+from answers.pace import Pace
 from answers.patience import Patience
 from answers.prompt import HISTORY_MESSAGES, build_request
 from answers.retrieval import retrieve
@@ -51,6 +52,7 @@ class Services:
     answer_log: AnswerLog
     slots: AnswerSlots
     providers: Providers
+    pace: Pace
 
 
 class Attempt:
@@ -61,7 +63,10 @@ class Attempt:
         self._tenant_id = tenant_id
         self._answer_id = answer_id
         self._claimed = claimed
-        self._writer = AnswerWriter(services.answer_log, services.postgres, tenant_id, answer_id, claimed.epoch)
+        self._writer = AnswerWriter(
+            *(services.answer_log, services.postgres, services.pace, tenant_id, answer_id, claimed.epoch),
+            lost=self._end_streaming,
+        )
         self._filter = CitationFilter(())
         self._provider = claimed.provider or services.settings.resolved_chat_provider
         self._model = claimed.model or ""
@@ -79,12 +84,21 @@ class Attempt:
     def interrupt(self, reason: FailureError) -> None:
         """Have the answer end now, as failed for this reason; what it has said is kept. Too late changes nothing."""
         self._interruption = reason
+        self._end_streaming()
+
+    def _end_streaming(self) -> None:
         if self._streaming is not None and not self._streaming.expired():
             self._streaming.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """Produce the answer and store how it ended. Raises `SupersededError` when another attempt owns it."""
-        await self._writer.open()
+        try:
+            await self._writer.open()
+            await self._run()
+        finally:
+            await self._writer.aclose()
+
+    async def _run(self) -> None:
         failure: Failed | None = None
         try:
             if await self._vanished() >= MAX_ATTEMPTS:
@@ -132,6 +146,7 @@ class Attempt:
             async with asyncio.timeout(None) as self._streaming:
                 await self._stream()
         except TimeoutError:
+            self._writer.check()
             if self._interruption is None:
                 raise
         finally:
@@ -140,10 +155,10 @@ class Attempt:
             raise self._interruption
 
     async def _stream(self) -> None:
-        await self._writer.emit([Step(AnswerStepKind.RETRIEVING)])
+        self._writer.say([Step(AnswerStepKind.RETRIEVING)])
         passages, history = await self._gather()
         self._filter = CitationFilter(passages)
-        await self._writer.emit([Step(AnswerStepKind.READING, _reading(passages))])
+        self._writer.say([Step(AnswerStepKind.READING, _reading(passages))])
         self._request = build_request(
             question=self._claimed.question,
             passages=passages,
@@ -169,14 +184,14 @@ class Attempt:
         self._model = candidate.model = candidate.model or chat.default_model
         self._finished = None
         await self._forward(chat.stream(replace(self._request, model=self._model)))
-        await self._writer.emit(self._filter.finish())
+        self._writer.say(self._filter.finish())
         self._check_end()
 
     def _has_begun(self) -> bool:
         return self._first_token_ms is not None
 
-    async def _tell_retrying(self, detail: str) -> None:
-        await self._writer.emit([Step(AnswerStepKind.RETRYING, detail)])
+    def _tell_retrying(self, detail: str) -> None:
+        self._writer.say([Step(AnswerStepKind.RETRYING, detail)])
 
     async def _gather(self) -> tuple[list[PassageRecord], list[MessageRecord]]:
         claimed = self._claimed
@@ -207,15 +222,14 @@ class Attempt:
                         if self._interruption is not None:
                             # A library may have swallowed the cancellation.
                             raise self._interruption
-                        patience.not_waiting()
+                        patience.heard()
                         if isinstance(event, TextDelta):
                             await self._take(event.text)
                         elif isinstance(event, ChatFinished):
                             self._finished = event
                             return
                         else:
-                            await self._show_thinking()
-                        patience.heard()
+                            self._show_thinking()
             except TimeoutError:
                 raise ProviderError(
                     ErrorCode.TIMED_OUT, "The model did not answer in time. Try again.", retryable=True
@@ -229,14 +243,18 @@ class Attempt:
             raise ProviderError(
                 ErrorCode.PROVIDER_BAD_RESPONSE, "The model did not come to an end. Ask more briefly.", retryable=False
             )
-        # Piece by piece: a megabyte at once must not hold up the process's other answers.
+        if len(text) <= MAX_DELTA_CHARS:
+            self._writer.say(self._filter.feed(text))
+            return
         for at in range(0, len(text), MAX_DELTA_CHARS):
-            await self._writer.emit(self._filter.feed(text[at : at + MAX_DELTA_CHARS]))
+            self._writer.say(self._filter.feed(text[at : at + MAX_DELTA_CHARS]))
+            # A megabyte at once must not hold up the process's other answers.
+            await asyncio.sleep(0)
 
-    async def _show_thinking(self) -> None:
+    def _show_thinking(self) -> None:
         if not self._thinking:
             self._thinking = True
-            await self._writer.emit([Step(AnswerStepKind.THINKING)])
+            self._writer.say([Step(AnswerStepKind.THINKING)])
 
     def _check_end(self) -> None:
         if self._finished is None:
@@ -251,6 +269,7 @@ class Attempt:
             raise ProviderError(ErrorCode.PROVIDER_BAD_RESPONSE, "The model gave an empty answer.", retryable=True)
 
     async def _store(self, failure: Failed | None) -> None:
+        await self._writer.settle()
         finished = self._finished
         outcome = answers.Outcome(
             status=AnswerStatus.FAILED if failure else AnswerStatus.COMPLETED,
@@ -271,7 +290,8 @@ class Attempt:
         if not stored:
             raise SupersededError
         terminal: Body = failure or Completed(self._answer_id)
-        await self._writer.emit([terminal])
+        self._writer.say([terminal])
+        await self._writer.settle()
 
     @property
     def _model_asked_at(self) -> datetime:

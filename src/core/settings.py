@@ -111,6 +111,12 @@ class Settings(BaseSettings):
     """Seconds before the second try, give or take a quarter; doubled from try to try."""
     provider_retry_longest: float = Field(20.0, gt=0)
     """The longest such pause, also where the provider asks for a longer one."""
+    merge_longest_ms: float = Field(40.0, ge=0)
+    """The longest that a token waits for the next ones in a busy process; 0 sends each at once."""
+    merge_from_load: float = Field(0.15, ge=0, le=1)
+    """Load of the event loop from which tokens wait at all."""
+    merge_full_load: float = Field(0.4, ge=0, le=1)
+    """Load from which they wait the longest."""
     local_token_interval_ms: float = Field(8.0, ge=0)
     """Pace of the local answerer's words, so that a person sees them arrive; 0 sends them at once."""
 

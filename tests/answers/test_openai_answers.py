@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from answers.writer import MAX_DELTA_CHARS
-from conftest import SettingsOn
 from core.errors import ErrorCode, FailureError
 from core.settings import Settings
 from openai_server import Cut, Data, Done, OpenAIServer, Raw, Say, Step, Until, Usage
 from owner import as_owner
 from product import Person, Product, running_product
 from wire import in_time, openai
+
+if TYPE_CHECKING:
+    from conftest import SettingsOn
 
 VEXHOLM = (
     b"The capital of Norlandia is Vexholm. It was founded in 1432 by Queen Astrid.\n\n"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from answers.asking import pause
-from conftest import SettingsOn
 from core.errors import ConfigurationError
 from core.settings import Settings
 from openai_server import Cut, Data, Done, OpenAIServer, Page, Refuse, Say, Step, Until
@@ -18,6 +17,9 @@ from owner import as_owner, uuid_of
 from product import Person, Product, running_product
 from providers.registry import Providers
 from wire import in_time, openai
+
+if TYPE_CHECKING:
+    from conftest import SettingsOn
 
 QUESTION = "When was Vexholm founded?"
 ANSWER: list[Step] = [Say("In 1432."), Say(finish="stop"), Done()]
