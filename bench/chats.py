@@ -22,7 +22,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,8 @@ PLENTY = {
     f"RATE_LIMIT_{name}": "1000000"
     for name in ("REQUESTS_PER_MINUTE", "BURST", "SIGN_UP_PER_MINUTE", "SIGN_UP_BURST", "ANONYMOUS_BURST")
 } | {"RATE_LIMIT_CONCURRENT_ANSWERS": "10000", "SOCKETS_PER_PERSON": "10000", "SOCKETS_PER_ADDRESS": "10000"}
+PARTS = ("app.cli serve", "app.cli work", "postgres", "redis", "bare_proxy")
+"""What a server process is told by: a word of its command line."""
 Run = Callable[[int], Awaitable[Callable[[], Awaitable[list[Seen]]]]]
 """What prepares so many chats, and gives what runs them."""
 
@@ -49,6 +52,7 @@ class Figures:
     name: str
     chats: int
     cpu_us: float
+    parts_us: dict[str, float]
     streaming_s: float
     whole_s: float
     added_first_ms: tuple[float, float]
@@ -71,35 +75,38 @@ HEADER = (
 )
 
 
-def cpu_seconds(processes: Sequence[psutil.Process]) -> float:
-    """Processor time of processes and of all below them, so far."""
-    total = 0.0
-    for process in processes:
-        for each in (process, *process.children(recursive=True)):
-            try:
-                times = each.cpu_times()
-            except psutil.NoSuchProcess:
-                continue
-            total += times.user + times.system
-    return total
+def cpu_seconds(server: psutil.Process) -> Counter[str]:
+    """Processor time of a process and of all below it, so far, by what they are."""
+    used: Counter[str] = Counter()
+    for each in (server, *server.children(recursive=True)):
+        try:
+            times, words = each.cpu_times(), " ".join(each.cmdline())
+        except psutil.NoSuchProcess:
+            continue
+        used[next((part for part in PARTS if part in words), "rest")] += times.user + times.system
+    return used
 
 
-async def measure(name: str, chats: int, tokens: int, run: Run, servers: Sequence[psutil.Process]) -> Figures:
+async def measure(name: str, chats: int, tokens: int, run: Run, server: psutil.Process) -> Figures:
     """Run, check that every token has come, and give the figures."""
     start = await run(chats)
-    before = cpu_seconds(servers)
+    before = cpu_seconds(server)
     async with asyncio.timeout(120):
         seen = await start()
-    used = cpu_seconds(servers) - before
+    used = cpu_seconds(server)
+    used.subtract(before)
     for one in seen:
         assert len(one.latencies) == tokens, f"{len(one.latencies)} of {tokens} tokens came"
+    if restarts := [reason for one in seen for reason in one.restarts]:
+        print(f"{len(restarts)} restarts: {sorted(set(restarts))}")
     delays = sorted(delay for one in seen for delay in one.latencies)
     first = [1000 * (one.first_at - one.first_written_at) for one in seen]
     gaps = [1000 * one.gap for one in seen]
     return Figures(
         name,
         chats,
-        1e6 * used / (chats * tokens),
+        1e6 * used.total() / (chats * tokens),
+        {part: 1e6 * seconds / (chats * tokens) for part, seconds in used.items()},
         max(one.ended_at - one.first_written_at for one in seen),
         max(one.ended_at - one.asked_at for one in seen),
         (statistics.median(first), max(first)),
@@ -201,9 +208,11 @@ async def compare(
     for chats in arguments.chats:
         ratios = []
         for _ in range(arguments.rounds):
-            proxy = await measure("bare", chats, arguments.tokens, with_proxy, [bare_process])
-            ours = await measure("colloquy", chats, arguments.tokens, with_colloquy, [our_process])
+            proxy = await measure("bare", chats, arguments.tokens, with_proxy, bare_process)
+            ours = await measure("colloquy", chats, arguments.tokens, with_colloquy, our_process)
             print(proxy.line(), ours.line(), sep="\n", flush=True)
+            parts = sorted(ours.parts_us.items(), key=lambda item: -item[1])
+            print("         of it", ", ".join(f"{part} {spent:.1f}" for part, spent in parts if spent >= 0.1))
             ratios.append(ours.cpu_us / proxy.cpu_us)
         ideal = (arguments.tokens - 1) / arguments.rate
         print(

@@ -18,7 +18,8 @@ START = """mutation($input: StartConversationInput!) { startConversation(input: 
 SEND = """mutation($input: SendMessageInput!) { sendMessage(input: $input) {
   ... on SendMessagePayload { answer { id } } ... on UserError { code message } } }"""
 ANSWER = """subscription($id: ID!) { answer(id: $id) { __typename ... on StreamEvent { sequence }
-  ... on AnswerDelta { firstSequence text } ... on AnswerFailed { failure { code message } } } }"""
+  ... on AnswerDelta { firstSequence text } ... on AnswerRestarted { reason }
+  ... on AnswerFailed { failure { code message } } } }"""
 
 
 @dataclass
@@ -32,6 +33,8 @@ class Seen:
     frames: int = 0
     latencies: list[float] = field(default_factory=list)
     """Of each token, from its writing by the provider to its coming here, in seconds."""
+    restarts: list[str] = field(default_factory=list)
+    """Why it was begun again; a good run has none."""
     gap: float = 0.0
     """The longest time between two frames with text."""
     _last_at: float = 0.0
@@ -46,6 +49,12 @@ class Seen:
         self._last_at = now
         *tokens, self._rest = (self._rest + text).split(" ")
         self._count(tokens, now)
+
+    def restart(self, reason: str) -> None:
+        """Forget the text."""
+        self.restarts.append(reason)
+        self.latencies.clear()
+        self._rest = ""
 
     def end(self) -> None:
         self.ended_at = time.monotonic()
@@ -122,7 +131,9 @@ class Person:
                 if frame["type"] == "complete":
                     break
                 event = frame["payload"]["data"]["answer"]
-                if event.get("firstSequence", event["sequence"]) != expected:
+                if event["__typename"] == "AnswerRestarted":
+                    seen.restart(event["reason"])
+                elif event.get("firstSequence", event["sequence"]) != expected:
                     raise AssertionError(f"{event} where {expected} was next")
                 expected = event["sequence"] + 1
                 if event["__typename"] == "AnswerDelta":
