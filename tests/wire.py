@@ -1,4 +1,4 @@
-"""Breaking what lies between the product and others: a relay in front of its servers, and Gemini's side of the wire."""
+"""Breaking what lies between the product and others: a relay before its servers, and the models' side of the wire."""
 
 from __future__ import annotations
 
@@ -24,9 +24,24 @@ from gemini_server import (
     gemini_server,
     in_time,
 )
+from openai_server import OpenAIServer, openai_server
 from tls_relay import Relay
 
-__all__ = ["Cut", "Fail", "GeminiServer", "Raw", "Relay", "Say", "Step", "Until", "gemini", "in_time", "relayed"]
+__all__ = [
+    "Cut",
+    "Fail",
+    "GeminiServer",
+    "OpenAIServer",
+    "Raw",
+    "Relay",
+    "Say",
+    "Step",
+    "Until",
+    "gemini",
+    "in_time",
+    "openai",
+    "relayed",
+]
 
 
 @asynccontextmanager
@@ -53,6 +68,21 @@ async def gemini(settings: Settings, folder: Path, **changes: object) -> AsyncIt
             "gemini_endpoint": server.endpoint,
             "gemini_root_certificates": certificates,
             "provider_timeout": 5.0,
+            "provider_retry_pause": 0.01,
+            **changes,
+        }
+        yield server, Settings.model_validate(settings.model_dump() | values)
+
+
+@asynccontextmanager
+async def openai(settings: Settings, **changes: object) -> AsyncIterator[tuple[OpenAIServer, Settings]]:
+    """A stand-in for an OpenAI-compatible server, and settings of a product that uses it, soon tired of a failure."""
+    async with openai_server() as server:
+        values = {
+            "chat_provider": "openai",
+            "openai_base_url": server.base_url,
+            "provider_timeout": 5.0,
+            "provider_retry_pause": 0.01,
             **changes,
         }
         yield server, Settings.model_validate(settings.model_dump() | values)

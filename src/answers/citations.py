@@ -36,7 +36,12 @@ class CitationFilter:
 
     def feed(self, text: str) -> list[Cited | Delta]:
         """Events for a piece of the provider's text: each citation before the delta that shows its marker."""
-        self._pending += _storable(text)
+        text = _storable(text)
+        if text and not self._pending and "[" not in text and text[-1] != " ":
+            # Nearly every token: nothing in it can be, or precede, a marker.
+            self._sent.append(text)
+            return [Delta(text)]
+        self._pending += text
         return self._drain(final=False)
 
     def finish(self) -> list[Cited | Delta]:
@@ -44,43 +49,40 @@ class CitationFilter:
         return self._drain(final=True)
 
     def _drain(self, *, final: bool) -> list[Cited | Delta]:
+        # By places and not by cutting, so that a megabyte of brackets costs no more than a megabyte of words.
+        pending, at = self._pending, 0
         events: list[Cited | Delta] = []
         out: list[str] = []
-        while self._pending:
-            bracket = self._pending.find("[")
+        while at < len(pending):
+            bracket = pending.find("[", at)
             if bracket < 0:
                 # A space may stand before a marker that has to vanish together with it.
-                keep = "" if final or not self._pending.endswith(" ") else " "
-                self._take(out, len(self._pending) - len(keep))
+                end = len(pending) if final or pending[-1] != " " else len(pending) - 1
+                out.append(pending[at:end])
+                at = end
                 break
-            self._take(out, bracket - 1 if bracket and self._pending[bracket - 1] == " " else bracket)
-            space = " " if self._pending.startswith(" ") else ""
-            candidate = self._pending[len(space) :]
-            marker = _MARKER.match(candidate)
-            if marker is not None and len(marker[0]) <= HOLD:
-                self._pending = candidate[marker.end() :]
-                self._cite(_NUMBER.findall(marker[0]), space, out, events)
-            elif not final and len(candidate) < HOLD and _MAYBE_MARKER.match(candidate):
+            start = bracket - 1 if bracket > at and pending[bracket - 1] == " " else bracket
+            out.append(pending[at:start])
+            at = start
+            marker = _MARKER.match(pending, bracket, bracket + HOLD)
+            if marker is not None:
+                self._cite(_NUMBER.findall(marker[0]), pending[start:bracket], out, events)
+                at = marker.end()
+            elif not final and len(pending) - bracket < HOLD and _MAYBE_MARKER.match(pending, bracket):
                 break
             else:
-                self._take(out, len(space) + 1)
-        if out:
-            events.append(self._delta(out))
+                out.append(pending[at : bracket + 1])
+                at = bracket + 1
+        self._pending = pending[at:]
+        self._close(out, events)
         return events
-
-    def _take(self, out: list[str], count: int) -> None:
-        if count > 0:
-            out.append(self._pending[:count])
-            self._pending = self._pending[count:]
 
     def _cite(self, numbers: list[str], space: str, out: list[str], events: list[Cited | Delta]) -> None:
         known = [int(number) for number in numbers if 1 <= int(number) <= len(self._passages)]
         for number in known:
             if number not in self._markers:
-                if out:
-                    # The citation goes between the claim and its marker.
-                    events.append(self._delta(out))
-                    out.clear()
+                # The citation goes between the claim and its marker.
+                self._close(out, events)
                 events.append(self._citation(number))
         if known:
             out.append(space + "".join(f"[{self._markers[number]}]" for number in known))
@@ -100,12 +102,16 @@ class CitationFilter:
         self.citations.append(cited)
         return cited
 
-    def _delta(self, out: list[str]) -> Delta:
-        text = "".join(out)
-        self._sent.append(text)
-        return Delta(text)
+    def _close(self, out: list[str], events: list[Cited | Delta]) -> None:
+        """Make a delta of what has been gathered, if it is any text."""
+        if text := "".join(out):
+            self._sent.append(text)
+            events.append(Delta(text))
+        out.clear()
 
 
 def _storable(text: str) -> str:
     """Without NUL, which PostgreSQL refuses, and without lone surrogates, which have no UTF-8."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+    if "\0" in text:
+        text = text.replace("\0", "")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -6,18 +6,21 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from answers.asking import Asking, Candidate
 from answers.citations import CitationFilter
+from answers.pace import Pace
+from answers.patience import Patience
 from answers.prompt import HISTORY_MESSAGES, build_request
 from answers.retrieval import retrieve
-from answers.writer import AnswerWriter
-from core.errors import ErrorCode, FailureError
+from answers.writer import MAX_DELTA_CHARS, AnswerWriter
+from core.errors import ErrorCode, FailureError, ProviderError
 from core.ids import TenantId
 from core.settings import Settings
 from datastores import answer_attempts, answers, conversations
@@ -29,12 +32,14 @@ from datastores.models import AnswerStatus, MessageRole
 from datastores.postgres import Postgres
 from datastores.records import MessageRecord, PassageRecord
 from datastores.transactions import LazyRead
-from providers.base import ChatEvent, ChatFinished, StopReason
+from providers.base import ChatEvent, ChatFinished, ChatRequest, StopReason, TextDelta
 from providers.follow_ups import standalone
 from providers.registry import Providers
 
 MAX_ATTEMPTS = 3
 """Attempts whose producer vanished in the middle; those that it handed over do not count."""
+MAX_ANSWER_CHARS = 4_000_000
+"""Of one answer, which is kept in memory: a model that repeats itself for ever is ended here."""
 log = structlog.get_logger(__name__)
 
 
@@ -47,6 +52,7 @@ class Services:
     answer_log: AnswerLog
     slots: AnswerSlots
     providers: Providers
+    pace: Pace
 
 
 class Attempt:
@@ -57,7 +63,10 @@ class Attempt:
         self._tenant_id = tenant_id
         self._answer_id = answer_id
         self._claimed = claimed
-        self._writer = AnswerWriter(services.answer_log, services.postgres, tenant_id, answer_id, claimed.epoch)
+        self._writer = AnswerWriter(
+            *(services.answer_log, services.postgres, services.pace, tenant_id, answer_id, claimed.epoch),
+            lost=self._end_streaming,
+        )
         self._filter = CitationFilter(())
         self._provider = claimed.provider or services.settings.resolved_chat_provider
         self._model = claimed.model or ""
@@ -65,18 +74,31 @@ class Attempt:
         self._started_at = datetime.now(UTC)
         self._began = time.monotonic()
         self._first_token_ms: int | None = None
+        self._thinking = False
+        self._characters = 0
         self._interruption: FailureError | None = None
         self._streaming: asyncio.Timeout | None = None
+        self._asking = Asking(services.settings, ask=self._ask, begun=self._has_begun, tell=self._tell_retrying)
+        self._request: ChatRequest | None = None
 
     def interrupt(self, reason: FailureError) -> None:
         """Have the answer end now, as failed for this reason; what it has said is kept. Too late changes nothing."""
         self._interruption = reason
+        self._end_streaming()
+
+    def _end_streaming(self) -> None:
         if self._streaming is not None and not self._streaming.expired():
             self._streaming.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """Produce the answer and store how it ended. Raises `SupersededError` when another attempt owns it."""
-        await self._writer.open()
+        try:
+            await self._writer.open()
+            await self._run()
+        finally:
+            await self._writer.aclose()
+
+    async def _run(self) -> None:
         failure: Failed | None = None
         try:
             if await self._vanished() >= MAX_ATTEMPTS:
@@ -106,7 +128,8 @@ class Attempt:
                 self._claimed.epoch,
                 provider=self._provider,
                 model=self._model,
-                started_at=self._started_at,
+                ordinal=len(self._asking.given_up) + 1,
+                started_at=self._model_asked_at,
             )
 
     async def _vanished(self) -> int:
@@ -123,6 +146,7 @@ class Attempt:
             async with asyncio.timeout(None) as self._streaming:
                 await self._stream()
         except TimeoutError:
+            self._writer.check()
             if self._interruption is None:
                 raise
         finally:
@@ -131,13 +155,11 @@ class Attempt:
             raise self._interruption
 
     async def _stream(self) -> None:
-        chat = self._services.providers.chat(self._claimed.provider)
-        self._provider, self._model = chat.name, self._claimed.model or chat.default_model
-        await self._writer.emit([Step(AnswerStepKind.RETRIEVING)])
+        self._writer.say([Step(AnswerStepKind.RETRIEVING)])
         passages, history = await self._gather()
         self._filter = CitationFilter(passages)
-        await self._writer.emit([Step(AnswerStepKind.READING, _reading(passages))])
-        request = build_request(
+        self._writer.say([Step(AnswerStepKind.READING, _reading(passages))])
+        self._request = build_request(
             question=self._claimed.question,
             passages=passages,
             history=history,
@@ -145,9 +167,31 @@ class Attempt:
             model=self._model,
             temperature=self._claimed.temperature,
         )
-        await self._forward(chat.stream(request))
-        await self._writer.emit(self._filter.finish())
+        await self._asking.in_turn(self._candidates())
+
+    def _candidates(self) -> list[Candidate]:
+        """The assistant's model, then the deployment's fallback, if that is another provider's."""
+        settings = self._services.settings
+        first = Candidate(self._provider, self._claimed.model)
+        second = settings.fallback_chat_provider
+        return [first] if second in (None, first.provider) else [first, Candidate(second, None)]
+
+    async def _ask(self, candidate: Candidate) -> None:
+        """Ask one model once, and carry what it says to the log."""
+        assert self._request is not None
+        self._provider, self._model = candidate.provider, candidate.model or ""
+        chat = self._services.providers.chat(candidate.provider)
+        self._model = candidate.model = candidate.model or chat.default_model
+        self._finished = None
+        await self._forward(chat.stream(replace(self._request, model=self._model)))
+        self._writer.say(self._filter.finish())
         self._check_end()
+
+    def _has_begun(self) -> bool:
+        return self._first_token_ms is not None
+
+    def _tell_retrying(self, detail: str) -> None:
+        self._writer.say([Step(AnswerStepKind.RETRYING, detail)])
 
     async def _gather(self) -> tuple[list[PassageRecord], list[MessageRecord]]:
         claimed = self._claimed
@@ -172,37 +216,60 @@ class Attempt:
         """Carry the provider's text to the log, piece by piece; `provider_timeout` bounds each wait."""
         # Closing the stream ends the vendor's call, whatever ended this loop.
         async with aclosing(stream):
-            while True:
-                if self._interruption is not None:
-                    # A library may have swallowed the cancellation.
-                    raise self._interruption
-                try:
-                    async with asyncio.timeout(self._services.settings.provider_timeout):
-                        event = await anext(stream, None)
-                except TimeoutError:
-                    raise FailureError(
-                        ErrorCode.TIMED_OUT, "The model did not answer in time. Try again.", retryable=True
-                    ) from None
-                if event is None or isinstance(event, ChatFinished):
-                    self._finished = event
-                    return
-                if self._first_token_ms is None:
-                    self._first_token_ms = self._elapsed_ms()
-                await self._writer.emit(self._filter.feed(event.text))
+            try:
+                async with Patience(self._services.settings.provider_timeout) as patience:
+                    async for event in stream:
+                        if self._interruption is not None:
+                            # A library may have swallowed the cancellation.
+                            raise self._interruption
+                        patience.heard()
+                        if isinstance(event, TextDelta):
+                            await self._take(event.text)
+                        elif isinstance(event, ChatFinished):
+                            self._finished = event
+                            return
+                        else:
+                            self._show_thinking()
+            except TimeoutError:
+                raise ProviderError(
+                    ErrorCode.TIMED_OUT, "The model did not answer in time. Try again.", retryable=True
+                ) from None
+
+    async def _take(self, text: str) -> None:
+        if self._first_token_ms is None:
+            self._first_token_ms = self._elapsed_ms()
+        self._characters += len(text)
+        if self._characters > MAX_ANSWER_CHARS:
+            raise ProviderError(
+                ErrorCode.PROVIDER_BAD_RESPONSE, "The model did not come to an end. Ask more briefly.", retryable=False
+            )
+        if len(text) <= MAX_DELTA_CHARS:
+            self._writer.say(self._filter.feed(text))
+            return
+        for at in range(0, len(text), MAX_DELTA_CHARS):
+            self._writer.say(self._filter.feed(text[at : at + MAX_DELTA_CHARS]))
+            # A megabyte at once must not hold up the process's other answers.
+            await asyncio.sleep(0)
+
+    def _show_thinking(self) -> None:
+        if not self._thinking:
+            self._thinking = True
+            self._writer.say([Step(AnswerStepKind.THINKING)])
 
     def _check_end(self) -> None:
         if self._finished is None:
-            raise FailureError(
+            raise ProviderError(
                 ErrorCode.PROVIDER_BAD_RESPONSE, "The model broke off in the middle of its answer.", retryable=True
             )
         if self._finished.stop_reason is StopReason.CONTENT_FILTERED:
-            raise FailureError(
+            raise ProviderError(
                 ErrorCode.CONTENT_FILTERED, "The model's content filter stopped this answer.", retryable=False
             )
         if not self._filter.text.strip():
-            raise FailureError(ErrorCode.PROVIDER_BAD_RESPONSE, "The model gave an empty answer.", retryable=True)
+            raise ProviderError(ErrorCode.PROVIDER_BAD_RESPONSE, "The model gave an empty answer.", retryable=True)
 
     async def _store(self, failure: Failed | None) -> None:
+        await self._writer.settle()
         finished = self._finished
         outcome = answers.Outcome(
             status=AnswerStatus.FAILED if failure else AnswerStatus.COMPLETED,
@@ -216,13 +283,20 @@ class Attempt:
             output_tokens=finished.output_tokens if finished else None,
             first_token_ms=self._first_token_ms,
             total_ms=self._elapsed_ms(),
+            given_up=self._asking.given_up,
         )
         async with self._services.postgres.write(self._tenant_id) as tx:
-            stored = await answers.finish(tx, self._answer_id, self._claimed.epoch, outcome, self._started_at)
+            stored = await answers.finish(tx, self._answer_id, self._claimed.epoch, outcome, self._model_asked_at)
         if not stored:
             raise SupersededError
         terminal: Body = failure or Completed(self._answer_id)
-        await self._writer.emit([terminal])
+        self._writer.say([terminal])
+        await self._writer.settle()
+
+    @property
+    def _model_asked_at(self) -> datetime:
+        """When the attempt began, or, of a fallback, when it was first asked."""
+        return self._asking.since if self._asking.given_up else self._started_at
 
     def _elapsed_ms(self) -> int:
         return round((time.monotonic() - self._began) * 1000)

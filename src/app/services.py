@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from answers.pace import Pace
 from answers.producer import Services as ProducerServices
 from answers.supervisor import AnswerSupervisor
 from core.errors import ConfigurationError
@@ -69,7 +70,9 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
         stack.push_async_callback(live.aclose)
         circuit = RedisCircuit()
         slots = AnswerSlots(jobs.redis, circuit, per_tenant=settings.rate_limit_concurrent_answers)
-        supervisor = AnswerSupervisor(ProducerServices(settings, jobs.postgres, answer_log, slots, jobs.providers))
+        supervisor = AnswerSupervisor(
+            ProducerServices(settings, jobs.postgres, answer_log, slots, jobs.providers, Pace(settings))
+        )
         if sweeping:
             await supervisor.start()
         stack.push_async_callback(supervisor.aclose)

@@ -19,16 +19,26 @@ _answers, _attempts = table(Answer), table(AnswerAttempt)
 
 
 async def hand_over(
-    tx: WriteTransaction, answer_id: UUID, epoch: int, *, provider: str, model: str, started_at: datetime
+    tx: WriteTransaction,
+    answer_id: UUID,
+    epoch: int,
+    *,
+    ordinal: int,
+    provider: str,
+    model: str,
+    started_at: datetime,
 ) -> None:
-    """Record that this attempt ended without a fault of the answer's. Changes nothing where it has a row already."""
+    """Record that this attempt ended without a fault of the answer's. Changes nothing where it has a row already.
+
+    `ordinal` is that of the model that was being asked.
+    """
     # Selected from the answer, which may have been deleted meanwhile.
     row = sa.select(
         _answers.c.tenant_id,
         sa.literal(new_id(), sa.Uuid()),
         _answers.c.id,
         sa.literal(epoch),
-        sa.literal(1),
+        sa.literal(ordinal),
         sa.literal(provider),
         sa.literal(model),
         sa.literal(HANDED_OVER),

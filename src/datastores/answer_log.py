@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 from uuid import UUID, uuid4
 
 from redis.asyncio import Redis
@@ -11,12 +11,15 @@ from redis.asyncio import Redis
 from core.ids import TenantId
 from datastores import redis_keys
 from datastores.answer_events import TERMINAL, Body, LogEvent, decode_event, encode_event
+from datastores.append_queue import AppendQueue
 
 LEASE_MS = 6_000
 RUNNING_LOG_TTL = 3_600
-"""Seconds an unfinished log stays after its last event: a producer that dies leaves no garbage for ever."""
+"""Seconds an unfinished log stays at least: a producer that dies leaves no garbage for ever."""
+_RENEW_EVERY = 32
+"""Events after which that time begins anew: not with each of them, which would be half of Redis's work."""
 
-# KEYS: log, meta, channel. ARGV: epoch, generation, sequence of the first event, ttl, event…
+# KEYS: log, meta, channel. ARGV: epoch, generation, sequence of the first event, ttl (0: as it was), event…
 # Answers: 1 appended, -1 the epoch is old, -2 the log is lost or its tail is not ours.
 _APPEND = """
 local owner = redis.call('HMGET', KEYS[2], 'epoch', 'generation')
@@ -26,8 +29,10 @@ for i = 5, #ARGV do
   redis.call('RPUSH', KEYS[1], ARGV[i])
   redis.call('PUBLISH', KEYS[3], ARGV[i])
 end
-redis.call('EXPIRE', KEYS[1], ARGV[4])
-redis.call('EXPIRE', KEYS[2], ARGV[4])
+if ARGV[4] ~= '0' then
+  redis.call('EXPIRE', KEYS[1], ARGV[4])
+  redis.call('EXPIRE', KEYS[2], ARGV[4])
+end
 return 1
 """
 
@@ -84,7 +89,7 @@ class AnswerLog:
     def __init__(self, redis: Redis, *, finished_ttl: int) -> None:
         self._redis = redis
         self._finished_ttl = finished_ttl
-        self._append = redis.register_script(_APPEND)
+        self._appends = AppendQueue(redis, redis.register_script(_APPEND), 3)
         self._begin = redis.register_script(_BEGIN)
         self._hold = redis.register_script(_HOLD)
         self._drop = redis.register_script(_DROP)
@@ -92,17 +97,41 @@ class AnswerLog:
     async def begin(self, tenant_id: TenantId, answer_id: UUID, epoch: int, events: list[Body]) -> str:
         """Start a new generation with these events as 1, 2, 3 … and return its name. Raises `SupersededError`."""
         generation = uuid4().hex[:12]
-        await self._run(self._begin, tenant_id, answer_id, epoch, generation, 1, events)
+        ttl = self._finished_ttl if events and isinstance(events[-1], TERMINAL) else RUNNING_LOG_TTL
+        encoded = [encode_event(generation, number, body) for number, body in enumerate(events, start=1)]
+        _raise_refusal(
+            await self._begin(
+                keys=[
+                    redis_keys.answer_log(tenant_id, answer_id),
+                    redis_keys.answer_meta(tenant_id, answer_id),
+                    redis_keys.answer_live(tenant_id, answer_id),
+                ],
+                args=[epoch, generation, 1, ttl, *encoded],
+            )
+        )
         return generation
 
     async def append(
         self, tenant_id: TenantId, answer_id: UUID, epoch: int, generation: str, sequence: int, events: list[Body]
     ) -> None:
-        """Add events as `sequence`, `sequence + 1` … and publish them: one round trip.
+        """Add events as `sequence`, `sequence + 1` … and publish them: one round trip, with other answers' appends.
 
         Raises `SupersededError` for an old epoch and `LogLostError` when the log's tail is not `sequence - 1`.
         """
-        await self._run(self._append, tenant_id, answer_id, epoch, generation, sequence, events)
+        last = sequence + len(events) - 1
+        if isinstance(events[-1], TERMINAL):
+            ttl = self._finished_ttl
+        else:
+            ttl = RUNNING_LOG_TTL if last // _RENEW_EVERY != (sequence - 1) // _RENEW_EVERY else 0
+        _raise_refusal(
+            await self._appends.run(
+                redis_keys.answer_log(tenant_id, answer_id),
+                redis_keys.answer_meta(tenant_id, answer_id),
+                redis_keys.answer_live(tenant_id, answer_id),
+                *(epoch, generation, sequence, ttl),
+                *[encode_event(generation, number, body) for number, body in enumerate(events, start=sequence)],
+            )
+        )
 
     async def read(self, tenant_id: TenantId, answer_id: UUID, generation: str | None, after: int) -> LogSlice | None:
         """Events after number `after` of that generation; all of them when the log has no such place; None: no log."""
@@ -135,27 +164,9 @@ class AnswerLog:
         values = await self._redis.mget([redis_keys.answer_lease(*answer) for answer in answers])
         return [value is not None for value in values]
 
-    async def _run(
-        self,
-        script: Any,
-        tenant_id: TenantId,
-        answer_id: UUID,
-        epoch: int,
-        generation: str,
-        sequence: int,
-        events: list[Body],
-    ) -> None:
-        ttl = self._finished_ttl if events and isinstance(events[-1], TERMINAL) else RUNNING_LOG_TTL
-        encoded = [encode_event(generation, sequence + offset, body) for offset, body in enumerate(events)]
-        outcome = await script(
-            keys=[
-                redis_keys.answer_log(tenant_id, answer_id),
-                redis_keys.answer_meta(tenant_id, answer_id),
-                redis_keys.answer_live(tenant_id, answer_id),
-            ],
-            args=[epoch, generation, sequence, ttl, *encoded],
-        )
-        if outcome == -1:
-            raise SupersededError
-        if outcome == -2:
-            raise LogLostError
+
+def _raise_refusal(outcome: int) -> None:
+    if outcome == -1:
+        raise SupersededError
+    if outcome == -2:
+        raise LogLostError

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from core.errors import ErrorCode
 from core.ids import TenantId
 from datastores.answer_events import Cited, Failed
 from datastores.conversations import take_sequence
@@ -30,6 +31,17 @@ _answers, _messages, _conversations = table(Answer), table(Message), table(Conve
 UNFINISHED = (AnswerStatus.PENDING, AnswerStatus.STREAMING)
 
 
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A model that was asked before the one that an attempt ended with, and why it was given up."""
+
+    provider: str
+    model: str
+    code: ErrorCode
+    started_at: datetime
+    finished_at: datetime
+
+
 @dataclass(slots=True)
 class Outcome:
     """How an attempt ended. `text` is what was said, also when it failed in the middle."""
@@ -45,6 +57,8 @@ class Outcome:
     output_tokens: int | None
     first_token_ms: int | None
     total_ms: int
+    given_up: Sequence[GivenUp] = ()
+    """The models that were asked before this one, in order."""
 
 
 async def own_answers(reads: Reads, owner_id: UUID, ids: Sequence[UUID]) -> list[AnswerRecord]:
@@ -121,6 +135,7 @@ async def finish(tx: WriteTransaction, answer_id: UUID, epoch: int, outcome: Out
     conversation_id = await tx.scalar(statement)
     if conversation_id is None:
         return False
+    tx.session.add_all(_given_up(tx.tenant_id, answer_id, epoch, outcome.given_up))
     tx.session.add(_attempt(tx.tenant_id, answer_id, epoch, outcome, started_at, now))
     if outcome.text:
         sequence = await take_sequence(tx, conversation_id)
@@ -145,6 +160,7 @@ def _attempt(
         tenant_id=tenant_id,
         answer_id=answer_id,
         epoch=epoch,
+        ordinal=len(outcome.given_up) + 1,
         provider=outcome.provider,
         model=outcome.model,
         finish_reason=outcome.finish_reason,
@@ -156,6 +172,24 @@ def _attempt(
         started_at=started_at,
         finished_at=now,
     )
+
+
+def _given_up(tenant_id: TenantId, answer_id: UUID, epoch: int, models: Sequence[GivenUp]) -> list[AnswerAttempt]:
+    return [
+        AnswerAttempt(
+            tenant_id=tenant_id,
+            answer_id=answer_id,
+            epoch=epoch,
+            ordinal=ordinal,
+            provider=given_up.provider,
+            model=given_up.model,
+            failure_code=given_up.code,
+            total_ms=round((given_up.finished_at - given_up.started_at).total_seconds() * 1000),
+            started_at=given_up.started_at,
+            finished_at=given_up.finished_at,
+        )
+        for ordinal, given_up in enumerate(models, start=1)
+    ]
 
 
 async def _store_citations(tx: WriteTransaction, answer_id: UUID, citations: list[Cited]) -> None:

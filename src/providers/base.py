@@ -61,6 +61,11 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ChatThinking:
+    """The model is at work on what is no text of its answer: a sign of life."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChatFinished:
     """The last event of a stream. Token counts as the vendor counts them; None where it does not say."""
 
@@ -69,7 +74,7 @@ class ChatFinished:
     output_tokens: int | None
 
 
-ChatEvent = TextDelta | ChatFinished
+ChatEvent = TextDelta | ChatThinking | ChatFinished
 
 
 class ChatProvider(Protocol):

@@ -10,7 +10,7 @@ LOCAL_MODEL = "all-MiniLM-L6-v2"
 
 
 class Providers:
-    """Chat providers by name (`local`, `gemini`), embedding providers by the model id that a tenant's vectors have."""
+    """Chat providers by name (`local`, `gemini`, `openai`), embedding providers by the model id of the vectors."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -41,16 +41,37 @@ class Providers:
 
     async def check(self) -> None:
         """At start-up: refuse a hosted model that does not exist. Raises `ConfigurationError`."""
-        if self._settings.resolved_chat_provider == "gemini":
+        first, second = self._settings.resolved_chat_provider, self._settings.fallback_chat_provider
+        if second == first:
+            raise ConfigurationError(
+                f"FALLBACK_CHAT_PROVIDER: `{second}` is the first provider already. Name another one, or unset it."
+            )
+        await self._check_chat("CHAT_PROVIDER", first)
+        if second is not None:
+            await self._check_chat("FALLBACK_CHAT_PROVIDER", second)
+
+    async def _check_chat(self, setting: str, name: str) -> None:
+        if name == "gemini":
             from providers.gemini import GeminiChat
 
             if self._settings.gemini_api_key is None:
                 raise ConfigurationError(
-                    "GEMINI_API_KEY: not set, and CHAT_PROVIDER is `gemini`. Set the key, or unset CHAT_PROVIDER."
+                    f"GEMINI_API_KEY: not set, and {setting} is `gemini`. Set the key, or unset {setting}."
                 )
-            chat = self.chat("gemini")
-            assert isinstance(chat, GeminiChat)
-            await chat.check_model()
+            gemini = self.chat("gemini")
+            assert isinstance(gemini, GeminiChat)
+            await gemini.check_model()
+        elif name == "openai":
+            from providers.openai import OpenAIChat
+
+            if self._settings.openai_api_key is None and self._settings.openai_base_url is None:
+                raise ConfigurationError(
+                    f"OPENAI_API_KEY: not set, and {setting} is `openai`. Set the key, or OPENAI_BASE_URL for a server "
+                    f"of your own, or unset {setting}."
+                )
+            openai = self.chat("openai")
+            assert isinstance(openai, OpenAIChat)
+            await openai.check_model()
 
     async def aclose(self) -> None:
         """Close every provider that was made. Safe to call twice."""
@@ -85,8 +106,25 @@ class Providers:
                 endpoint=self._settings.gemini_endpoint,
                 root_certificates=self._root_certificates(),
             )
+        if name == "openai":
+            return self._make_openai()
         raise ProviderError(
             ErrorCode.PROVIDER_UNAVAILABLE, "This assistant's provider is not set up here.", retryable=False
+        )
+
+    def _make_openai(self) -> ChatProvider:
+        from providers.openai import VENDOR_URL, OpenAIChat
+
+        key = self._settings.openai_api_key
+        if key is None and self._settings.openai_base_url is None:
+            raise ProviderError(
+                ErrorCode.PROVIDER_AUTH, "The provider has no key: OPENAI_API_KEY is not set.", retryable=False
+            )
+        return OpenAIChat(
+            api_key=None if key is None else key.get_secret_value(),
+            model=self._settings.openai_chat_model,
+            base_url=self._settings.openai_base_url or VENDOR_URL,
+            connect_timeout=self._settings.provider_timeout,
         )
 
     def _make_embeddings(self, model_id: str) -> EmbeddingProvider:

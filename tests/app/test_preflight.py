@@ -111,3 +111,5 @@ def test_serve_tells_what_is_unsafe_or_missing_beyond_its_servers_as_shortly(
     unsafe = colloquy("serve", tmp_path, **good | {"DATABASE_URL": settings.database_owner_url})
     assert_one_line(unsafe, "DATABASE_URL: the role 'colloquy_owner'")
     assert_one_line(colloquy("serve", tmp_path, **good, CHAT_PROVIDER="gemini"), "GEMINI_API_KEY: not set")
+    assert_one_line(colloquy("serve", tmp_path, **good, FALLBACK_CHAT_PROVIDER="openai"), "OPENAI_API_KEY: not set")
+    assert_one_line(colloquy("serve", tmp_path, **good, OPENAI_BASE_URL="here"), "OPENAI_BASE_URL: expected http")

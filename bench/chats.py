@@ -1,0 +1,240 @@
+"""Concurrent chats through the whole product, and in the same run through a bare proxy. From the repository's root:
+
+    python bench/chats.py                          25 and 100 chats of 500 tokens at 100 tokens/s, two rounds of each
+    python bench/chats.py --chats 250 --rounds 1
+    python bench/chats.py --merge 0                without merging; any setting of the product may come as a variable
+
+The product is `colloquy run` as it stands, with its worker, PostgreSQL and Redis; the provider is the tests' stand-in
+behind OPENAI_BASE_URL, in a process of its own. The peer is bench/chats_parts/bare_proxy.py. Every token carries its
+number and the moment at which the provider wrote it, so that each one's order and delay are known.
+
+What is printed, of each: processor time of all server processes together for a token (whole run, from the question to
+the last terminal event); the longest chat's time from the provider's first token to the end, against the ideal; from
+the question to the end; what is added to the provider's first token; each token's delay; the longest gap.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import psutil
+import uvloop
+from chats_parts.clients import Person, Seen, bare
+
+HERE = Path(__file__).parent
+SOURCES = HERE.parent / "src"
+PLENTY = {
+    f"RATE_LIMIT_{name}": "1000000"
+    for name in ("REQUESTS_PER_MINUTE", "BURST", "SIGN_UP_PER_MINUTE", "SIGN_UP_BURST", "ANONYMOUS_BURST")
+} | {"RATE_LIMIT_CONCURRENT_ANSWERS": "10000", "SOCKETS_PER_PERSON": "10000", "SOCKETS_PER_ADDRESS": "10000"}
+PARTS = ("app.cli serve", "app.cli work", "postgres", "redis", "bare_proxy")
+"""What a server process is told by: a word of its command line."""
+Run = Callable[[int], Awaitable[Callable[[], Awaitable[list[Seen]]]]]
+"""What prepares so many chats, and gives what runs them."""
+
+
+@dataclass
+class Figures:
+    """One run of so many chats."""
+
+    name: str
+    chats: int
+    cpu_us: float
+    parts_us: dict[str, float]
+    streaming_s: float
+    whole_s: float
+    added_first_ms: tuple[float, float]
+    delay_ms: tuple[float, float]
+    gap_ms: tuple[float, float]
+    tokens_per_frame: float
+
+    def line(self) -> str:
+        return (
+            f"{self.name:8} {self.chats:5} {self.cpu_us:9.1f} {self.streaming_s:8.2f} {self.whole_s:7.2f}"
+            f" {self.added_first_ms[0]:9.1f} {self.added_first_ms[1]:7.1f}"
+            f" {self.delay_ms[0]:8.1f} {self.delay_ms[1]:7.1f}"
+            f" {self.gap_ms[0]:8.1f} {self.gap_ms[1]:7.1f} {self.tokens_per_frame:7.2f}"
+        )
+
+
+HEADER = (
+    "                 CPU us  stream   whole  added to first    token's delay       longest gap  tokens\n"
+    "server   chats  a token       s       s  p50 ms  max ms    p50 ms  p99 ms    p50 ms  max ms  a frame"
+)
+
+
+def cpu_seconds(server: psutil.Process) -> Counter[str]:
+    """Processor time of a process and of all below it, so far, by what they are."""
+    used: Counter[str] = Counter()
+    for each in (server, *server.children(recursive=True)):
+        try:
+            times, words = each.cpu_times(), " ".join(each.cmdline())
+        except psutil.NoSuchProcess:
+            continue
+        used[next((part for part in PARTS if part in words), "rest")] += times.user + times.system
+    return used
+
+
+async def measure(name: str, chats: int, tokens: int, run: Run, server: psutil.Process) -> Figures:
+    """Run, check that every token has come, and give the figures."""
+    start = await run(chats)
+    before = cpu_seconds(server)
+    async with asyncio.timeout(120):
+        seen = await start()
+    used = cpu_seconds(server)
+    used.subtract(before)
+    for one in seen:
+        assert len(one.latencies) == tokens, f"{len(one.latencies)} of {tokens} tokens came"
+    if restarts := [reason for one in seen for reason in one.restarts]:
+        print(f"{len(restarts)} restarts: {sorted(set(restarts))}")
+    delays = sorted(delay for one in seen for delay in one.latencies)
+    first = [1000 * (one.first_at - one.first_written_at) for one in seen]
+    gaps = [1000 * one.gap for one in seen]
+    return Figures(
+        name,
+        chats,
+        1e6 * used.total() / (chats * tokens),
+        {part: 1e6 * seconds / (chats * tokens) for part, seconds in used.items()},
+        max(one.ended_at - one.first_written_at for one in seen),
+        max(one.ended_at - one.asked_at for one in seen),
+        (statistics.median(first), max(first)),
+        (1000 * delays[len(delays) // 2], 1000 * delays[len(delays) * 99 // 100]),
+        (statistics.median(gaps), max(gaps)),
+        chats * tokens / sum(one.frames for one in seen),
+    )
+
+
+@asynccontextmanager
+async def process(
+    *arguments: str, **variables: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, psutil.Process]]:
+    """A program of ours, ended with the block."""
+    path = os.pathsep.join(filter(None, [str(SOURCES), str(HERE), os.environ.get("PYTHONPATH")]))
+    ours = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    started = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, env=os.environ | ours | variables
+    )
+    try:
+        yield started, psutil.Process(started.pid)
+    finally:
+        if started.returncode is None:
+            started.terminate()
+            # What is still printed must not fill the pipe.
+            await started.communicate()
+
+
+async def wait_until_up(http: aiohttp.ClientSession, url: str) -> None:
+    async with asyncio.timeout(120):
+        while True:
+            try:
+                async with http.get(url) as response:
+                    if response.status < 500:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.2)
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def main(arguments: argparse.Namespace) -> None:
+    bare_port, our_port = free_port(), free_port()
+    bare_url, our_url = f"http://127.0.0.1:{bare_port}", f"http://127.0.0.1:{our_port}"
+    with tempfile.TemporaryDirectory(prefix="colloquy-bench-", ignore_cleanup_errors=True) as folder:
+        async with (
+            process("-m", "chats_parts.provider", str(arguments.tokens), str(arguments.rate)) as (provider, _),
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
+        ):
+            assert provider.stdout is not None
+            base_url = (await provider.stdout.readline()).decode().strip()
+            settings = {
+                "ENVIRONMENT": "production",
+                "PUBLIC_URL": our_url,
+                "PORT": str(our_port),
+                "DATA_DIR": f"{folder}/data",
+                "CHAT_PROVIDER": "openai",
+                "OPENAI_BASE_URL": base_url,
+                "MERGE_LONGEST_MS": str(arguments.merge),
+            } | PLENTY
+            async with (
+                process("-m", "chats_parts.bare_proxy", base_url, str(bare_port)) as (_, bare_process),
+                process("-m", "app.cli", "run", **settings) as (_, our_process),
+            ):
+                await wait_until_up(http, f"{bare_url}/none")
+                await wait_until_up(http, f"{our_url}/readyz")
+                person = await Person.sign_up(http, our_url, "bench")
+
+                async def with_proxy(chats: int) -> Callable[[], Awaitable[list[Seen]]]:
+                    return lambda: asyncio.gather(*(bare(http, bare_url, number) for number in range(chats)))
+
+                async def with_colloquy(chats: int) -> Callable[[], Awaitable[list[Seen]]]:
+                    conversations = [await person.conversation() for _ in range(chats)]
+                    ready = asyncio.Barrier(chats)
+                    return lambda: asyncio.gather(*(person.ask(c, n, ready) for n, c in enumerate(conversations)))
+
+                # What is loaded with the first answer is not what is measured.
+                for prepare in (with_proxy, with_colloquy):
+                    await (await prepare(2))()
+                print(HEADER)
+                await compare(arguments, with_proxy, bare_process, with_colloquy, our_process)
+
+
+async def compare(
+    arguments: argparse.Namespace,
+    with_proxy: Run,
+    bare_process: psutil.Process,
+    with_colloquy: Run,
+    our_process: psutil.Process,
+) -> None:
+    """Round by round, one after the other, so that whatever else the machine does falls on both."""
+    for chats in arguments.chats:
+        ratios = []
+        for _ in range(arguments.rounds):
+            proxy = await measure("bare", chats, arguments.tokens, with_proxy, bare_process)
+            ours = await measure("colloquy", chats, arguments.tokens, with_colloquy, our_process)
+            print(proxy.line(), ours.line(), sep="\n", flush=True)
+            parts = sorted(ours.parts_us.items(), key=lambda item: -item[1])
+            print("         of it", ", ".join(f"{part} {spent:.1f}" for part, spent in parts if spent >= 0.1))
+            ratios.append(ours.cpu_us / proxy.cpu_us)
+        ideal = (arguments.tokens - 1) / arguments.rate
+        print(
+            f"{chats} chats: CPU {statistics.median(ratios):.2f} x bare; "
+            f"the stream takes {ours.streaming_s / ideal:.2f} x the ideal {ideal:.2f} s, "
+            f"the whole {ours.whole_s / ideal:.2f} x; "
+            f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores",
+            flush=True,
+        )
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--chats", type=int, nargs="+", default=[25, 100])
+    parser.add_argument("--tokens", type=int, default=500)
+    parser.add_argument("--rate", type=float, default=100.0, help="tokens a second in each chat")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--merge", type=float, default=40.0, help="MERGE_LONGEST_MS")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    began = time.monotonic()
+    uvloop.run(main(parsed()))
+    print(f"{time.monotonic() - began:.0f} s in all")

@@ -1,0 +1,145 @@
+"""Clients that keep what they see: when each token came, and whether it came in its order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import orjson
+
+SIGN_UP = """mutation($input: SignUpInput!) { signUp(input: $input) {
+  ... on SignUpPayload { session { accessToken } } ... on UserError { code message } } }"""
+START = """mutation($input: StartConversationInput!) { startConversation(input: $input) {
+  ... on StartConversationPayload { conversation { id } } ... on UserError { code message } } }"""
+SEND = """mutation($input: SendMessageInput!) { sendMessage(input: $input) {
+  ... on SendMessagePayload { answer { id } } ... on UserError { code message } } }"""
+ANSWER = """subscription($id: ID!) { answer(id: $id) { __typename ... on StreamEvent { sequence }
+  ... on AnswerDelta { firstSequence text } ... on AnswerRestarted { reason }
+  ... on AnswerFailed { failure { code message } } } }"""
+
+
+@dataclass
+class Seen:
+    """One chat. Moments are on the monotonic clock."""
+
+    asked_at: float = 0.0
+    first_at: float = 0.0
+    first_written_at: float = 0.0
+    ended_at: float = 0.0
+    frames: int = 0
+    latencies: list[float] = field(default_factory=list)
+    """Of each token, from its writing by the provider to its coming here, in seconds."""
+    restarts: list[str] = field(default_factory=list)
+    """Why it was begun again; a good run has none."""
+    gap: float = 0.0
+    """The longest time between two frames with text."""
+    _last_at: float = 0.0
+    _rest: str = ""
+
+    def text(self, text: str) -> None:
+        """Take a piece of the answer; tokens may be cut anywhere. Raises where one is missing or out of order."""
+        now = time.monotonic()
+        self.frames += 1
+        if self._last_at:
+            self.gap = max(self.gap, now - self._last_at)
+        self._last_at = now
+        *tokens, self._rest = (self._rest + text).split(" ")
+        self._count(tokens, now)
+
+    def restart(self, reason: str) -> None:
+        """Forget the text."""
+        self.restarts.append(reason)
+        self.latencies.clear()
+        self._rest = ""
+
+    def end(self) -> None:
+        self.ended_at = time.monotonic()
+        self._count([self._rest], self._last_at)
+
+    def _count(self, tokens: list[str], now: float) -> None:
+        for token in filter(None, tokens):
+            number, _, written = token.partition(":")
+            if int(number) != len(self.latencies):
+                raise AssertionError(f"token {number} came as number {len(self.latencies)}")
+            if not self.latencies:
+                self.first_at, self.first_written_at = now, float(written)
+            self.latencies.append(now - float(written))
+
+
+async def bare(http: aiohttp.ClientSession, url: str, number: int) -> Seen:
+    """One chat with the bare proxy."""
+    seen = Seen()
+    async with http.ws_connect(f"{url}/chat") as socket:
+        seen.asked_at = time.monotonic()
+        await socket.send_str(f"Question {number}")
+        async for message in socket:
+            frame = orjson.loads(message.data)
+            if frame["type"] == "end":
+                break
+            seen.text(frame["text"])
+    seen.end()
+    return seen
+
+
+class Person:
+    """Somebody who is signed in to the product."""
+
+    def __init__(self, http: aiohttp.ClientSession, url: str, token: str) -> None:
+        self._http, self._url, self._token = http, url, token
+
+    @classmethod
+    async def sign_up(cls, http: aiohttp.ClientSession, url: str, name: str) -> Person:
+        """The first person of a new organisation."""
+        values = {"organization": name, "name": name, "email": f"{name}@example.test", "password": "a good password"}
+        person = cls(http, url, "")
+        person._token = (await person.query(SIGN_UP, values))["session"]["accessToken"]
+        return person
+
+    async def query(self, query: str, values: dict[str, Any]) -> dict[str, Any]:
+        """The one field of a mutation's data."""
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        body = {"query": query, "variables": {"input": values}}
+        async with self._http.post(f"{self._url}/graphql", json=body, headers=headers) as response:
+            found = json.loads(await response.read())
+        (result,) = found["data"].values()
+        if "code" in result:
+            raise AssertionError(result)
+        return result  # type: ignore[no-any-return]
+
+    async def conversation(self) -> str:
+        return (await self.query(START, {}))["conversation"]["id"]  # type: ignore[no-any-return]
+
+    async def ask(self, conversation: str, number: int, ready: asyncio.Barrier) -> Seen:
+        """One chat: a socket that is open, then the question, then the answer's events to the terminal one."""
+        seen = Seen()
+        async with self._http.ws_connect(f"{self._url}/graphql", protocols=("graphql-transport-ws",)) as socket:
+            init = {"type": "connection_init", "payload": {"authorization": f"Bearer {self._token}"}}
+            await socket.send_json(init)
+            await socket.receive()
+            await ready.wait()
+            seen.asked_at = time.monotonic()
+            sent = await self.query(SEND, {"conversationId": conversation, "text": f"Question {number}"})
+            payload = {"query": ANSWER, "variables": {"id": sent["answer"]["id"]}}
+            await socket.send_json({"id": "1", "type": "subscribe", "payload": payload})
+            expected = 1
+            async for message in socket:
+                frame = orjson.loads(message.data)
+                if frame["type"] == "complete":
+                    break
+                event = frame["payload"]["data"]["answer"]
+                if event["__typename"] == "AnswerRestarted":
+                    seen.restart(event["reason"])
+                elif event.get("firstSequence", event["sequence"]) != expected:
+                    raise AssertionError(f"{event} where {expected} was next")
+                expected = event["sequence"] + 1
+                if event["__typename"] == "AnswerDelta":
+                    seen.text(event["text"])
+                elif event["__typename"] == "AnswerCompleted":
+                    seen.end()
+                elif event["__typename"] == "AnswerFailed":
+                    raise AssertionError(event["failure"])
+        return seen

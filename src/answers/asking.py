@@ -1,0 +1,110 @@
+"""Asking models in turn: several tries each, with pauses between them, until one has begun to write.
+
+Once a model has written a word nobody asks again: a second answer would contradict what a person is reading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from core.errors import ErrorCode, ProviderError
+from core.settings import Settings
+from datastores.answers import GivenUp
+
+_JITTER = 0.25
+"""A pause is longer or shorter by up to this part of it: answers that failed together should not return together."""
+_REASONS = {
+    ErrorCode.PROVIDER_RATE_LIMITED: "The model is busy",
+    ErrorCode.PROVIDER_UNAVAILABLE: "The model cannot be reached",
+    ErrorCode.TIMED_OUT: "The model did not answer in time",
+    ErrorCode.CONTEXT_TOO_LONG: "The question is too long for the model",
+}
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A model that may be asked. `ask` fills in the provider's default where it has no name."""
+
+    provider: str
+    model: str | None
+
+
+class Asking:
+    """How asking for one answer goes. What it is given says `begun` once the first token has come."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        ask: Callable[[Candidate], Awaitable[None]],
+        begun: Callable[[], bool],
+        tell: Callable[[str], None],
+    ) -> None:
+        """`ask` asks once and raises `ProviderError`; `tell` shows a person what is being done."""
+        self._settings = settings
+        self._ask = ask
+        self._begun = begun
+        self._tell = tell
+        self.given_up: list[GivenUp] = []
+        """The models before the one that is being asked now, in order."""
+        self.since = datetime.now(UTC)
+        """When the one that is being asked now was first asked."""
+
+    async def in_turn(self, candidates: Sequence[Candidate]) -> None:
+        """Ask until one has answered. Raises the last one's `ProviderError`, and whatever else `ask` raises."""
+        for candidate in candidates:
+            self.since = datetime.now(UTC)
+            try:
+                await self._several_times(candidate)
+                return
+            except ProviderError as error:
+                # What one model's filter refuses is not taken to the next one.
+                theirs = error.code is not ErrorCode.CONTENT_FILTERED
+                if self._begun() or not theirs or candidate is candidates[-1]:
+                    raise
+                self.given_up.append(
+                    GivenUp(candidate.provider, candidate.model or "", error.code, self.since, datetime.now(UTC))
+                )
+                log.warning("fallback asked", provider=candidate.provider, code=error.code.value)
+                self._tell(f"{_reason(error)}. Another model is asked.")
+
+    async def _several_times(self, candidate: Candidate) -> None:
+        tries = self._settings.provider_tries
+        for number in range(1, tries + 1):
+            try:
+                await self._ask(candidate)
+                return
+            except ProviderError as error:
+                if self._begun() or not error.retryable or number == tries:
+                    raise
+                seconds = pause(self._settings, number, error.retry_after)
+                log.info("provider retried", provider=candidate.provider, code=error.code.value, seconds=seconds)
+                self._tell(f"{_reason(error)}. {_again_in(seconds)} (try {number + 1} of {tries}).")
+            await asyncio.sleep(seconds)
+
+
+def pause(settings: Settings, failures: int, retry_after: float | None) -> float:
+    """Seconds before the next try after so many failures: what the provider asks for, or twice the pause before."""
+    longest = settings.provider_retry_longest
+    if retry_after is not None:
+        return min(retry_after, longest)
+    seconds: float = settings.provider_retry_pause * 2.0 ** (failures - 1)
+    return min(seconds * random.uniform(1 - _JITTER, 1 + _JITTER), longest)  # noqa: S311 - no secret
+
+
+def _reason(error: ProviderError) -> str:
+    return _REASONS.get(error.code, "The model gave no usable answer")
+
+
+def _again_in(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 1:
+        return "Trying again"
+    return f"Trying again in {whole} second{'s' if whole > 1 else ''}"
