@@ -67,6 +67,11 @@ class AnswerTopic:
         self._silence = loop.call_later(SILENCE_SECONDS, self._look_whether_silent)
         topics.live.join(self._channel, self)
 
+    @property
+    def shared(self) -> list[int]:
+        """How many viewers share each encoding."""
+        return [len(audience) for encoder, audience in self._audiences.items() if encoder is not None]
+
     def join(self, viewer: Listener, encoder: Encoder | None) -> None:
         """Have a viewer hear what is published from now on, as soon as `listening` says that we do."""
         self._audiences.setdefault(encoder, {})[viewer] = None
