@@ -15,9 +15,10 @@ import orjson
 
 from app.server import server_config
 from app.socket_protocol import EXTENSION
-from core.ids import TenantId
+from core.ids import NodeKind, TenantId, new_id, to_global
 from datastores import redis_keys
 from datastores.answer_events import Body
+from datastores.conversations import add_question
 from owner import as_owner, uuid_of
 from product import Person, Product, Server
 
@@ -44,7 +45,7 @@ class HeldAnswer:
     @property
     def shared(self) -> list[int]:
         """How many viewers share each encoding of its events, in its product's process."""
-        return self.person.product.services.topics.topic(*self.key).shared
+        return self.person.product.services.topics.shared(*self.key)
 
     async def begin(self, *bodies: Body) -> None:
         """Begin a generation of the log."""
@@ -69,25 +70,29 @@ class HeldAnswer:
 
     async def finish(self) -> None:
         """As the producer does, before the terminal event."""
-        await self._set("COMPLETED")
-
-    async def _set(self, status: str) -> None:
-        statement = "UPDATE answers SET status = $2 WHERE id = $1"
-        await as_owner(self.person.product.settings, statement, self.key[1], status)
+        statement = "UPDATE answers SET status = 'COMPLETED' WHERE id = $1"
+        await as_owner(self.person.product.settings, statement, self.key[1])
 
 
 async def hold_answer(person: Person) -> HeldAnswer:
-    """An answer of the person's that has been finished, and is taken back into the middle of it, with an empty log."""
+    """An answer of the person's in the middle of its production, with an empty log."""
+    services = person.product.services
     conversation = await person.conversation()
-    sent = await person.send(conversation, "What is there to be said?")
-    answer = HeldAnswer(person, sent["answer"]["id"])
-    async for _ in person.follow(answer.id):
-        pass
-    await person.product.services.supervisor.idle()
-    redis = person.product.services.redis
-    await redis.set(redis_keys.answer_lease(*answer.key), EPOCH, ex=600)
-    await redis.delete(redis_keys.answer_log(*answer.key), redis_keys.answer_meta(*answer.key))
-    await answer._set("STREAMING")
+    answer = HeldAnswer(person, to_global(NodeKind.ANSWER, new_id()))
+    await services.redis.set(redis_keys.answer_lease(*answer.key), EPOCH, ex=600)
+    async with services.postgres.write(person.tenant_id) as tx:
+        await add_question(
+            tx,
+            conversation_id=uuid_of(conversation),
+            author_id=uuid_of(person.user_id),
+            text="What is there to be said?",
+            title="Said",
+            idempotency_key=None,
+            answer_id=answer.key[1],
+        )
+    await as_owner(
+        services.settings, "UPDATE answers SET status = 'STREAMING', epoch = $1 WHERE id = $2", EPOCH, answer.key[1]
+    )
     return answer
 
 

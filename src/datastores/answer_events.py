@@ -133,7 +133,14 @@ def _plain(value: object) -> str:
 
 
 def decode_event(data: bytes) -> LogEvent:
-    """The inverse of `encode_event`. Raises ValueError or KeyError on anything else."""
+    """The inverse of `encode_event`. Raises ValueError on anything else."""
+    try:
+        return _decode(data)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not an event: {error}") from None
+
+
+def _decode(data: bytes) -> LogEvent:
     fields = orjson.loads(data)
     generation, sequence, kind = fields.pop("g"), fields.pop("s"), fields.pop("t")
     if kind == "Delta":

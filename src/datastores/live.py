@@ -239,7 +239,12 @@ class LiveChannels:
         name = channel.decode() if isinstance(channel, bytes) else channel or ""
         if kind == "message":
             for listener in tuple(self._listeners.get(name, ())):
-                listener.push(data)
+                try:
+                    listener.push(data)
+                except Exception:
+                    # The connection has other listeners, who are not to go deaf with this one.
+                    log.exception("a listener failed", channel=name)
+                    listener.mark_gap()
         elif kind == "subscribe" and (confirmed := self._confirmed.get(name)):
             # Confirmed again: its channel was left and joined in one moment, and what was published between is lost.
             again = confirmed.done()

@@ -112,8 +112,7 @@ class AnswerTopic:
         self._heard_at = asyncio.get_running_loop().time()
         try:
             event = decode_event(data)
-        except (ValueError, KeyError, TypeError):
-            # Whoever published that, the connection that it came by has other listeners.
+        except ValueError:
             log.warning("not an event", channel=self._channel)
             self.mark_gap()
             return
@@ -159,6 +158,11 @@ class AnswerTopics:
         if key not in self._topics:
             self._topics[key] = AnswerTopic(self, *key)
         return self._topics[key]
+
+    def shared(self, tenant_id: TenantId, answer_id: UUID) -> list[int]:
+        """How many viewers share each encoding of an answer's events."""
+        topic = self._topics.get((tenant_id, answer_id))
+        return topic.shared if topic else []
 
     def forget(self, tenant_id: TenantId, answer_id: UUID) -> None:
         """The topic has no viewers any more."""
