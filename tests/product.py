@@ -135,7 +135,8 @@ class Product:
     services: Services
     http: aiohttp.ClientSession
     app: Starlette | None = None
-    """The API, where it is in this process."""
+    """The API, where it is in this process, and what serves it."""
+    server: uvicorn.Server | None = None
     _people: int = field(default=0)
 
     async def post(
@@ -212,7 +213,7 @@ async def running_product(settings: Settings, *, worker: bool = True, flush: boo
         port = server.servers[0].sockets[0].getsockname()[1]
         # Shorter than the server's five seconds: a connection that it is about to close is not used again.
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(keepalive_timeout=1)) as http:
-            yield Product(f"http://127.0.0.1:{port}", settings, app.state.services, http, app)
+            yield Product(f"http://127.0.0.1:{port}", settings, app.state.services, http, app, server)
     finally:
         if working is not None:
             await end_tasks([working])

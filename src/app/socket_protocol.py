@@ -6,7 +6,10 @@ show that they are still called.
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import struct
+import termios
 from asyncio.transports import BaseTransport, Transport
 from typing import Any, Final, Protocol, cast
 
@@ -38,7 +41,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     """A connection that is over ends, whether or not the peer takes what is still to be sent to it."""
 
     stall_timeout = 10.0
-    """Seconds that a peer may read nothing of what waits for it."""
+    """Seconds that a peer may read nothing of what waits for it. Then it is closed, and after as many aborted."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -100,16 +103,27 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     def _watch_stall(self) -> None:
-        left = self.transport.get_write_buffer_size()
-        self._stall_timer = self.loop.call_later(self.stall_timeout, self._look_whether_stalled, left)
+        self._stall_timer = self.loop.call_later(self.stall_timeout, self._look_whether_stalled, self._untaken())
+
+    def _untaken(self) -> int:
+        """Bytes that the peer has not acknowledged."""
+        waiting: int = self.transport.get_write_buffer_size()
+        try:
+            # The kernel asks for more only when a third of its buffer is free, so ours alone would tell too late.
+            fd = self.transport.get_extra_info("socket").fileno()
+            (queued,) = struct.unpack("i", fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)))
+        except OSError:
+            return waiting
+        return waiting + int(queued)
 
     def _look_whether_stalled(self, before: int) -> None:
         # Nothing but a ping is added meanwhile.
-        if self.transport.get_write_buffer_size() < before:
+        if self._untaken() < before:
             self._watch_stall()
             return
         self._stall_timer = None
         if self.close_sent or self.transport.is_closing():
+            self.transport.abort()
             return
         self.stop_keepalive()
         self.conn.send_close(TRY_AGAIN, STALLED)
@@ -118,7 +132,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.queue.put_nowait({"type": "websocket.disconnect", "code": TRY_AGAIN})
         # Who waits to send something is told, by an exception, that it is too late.
         self.writable.set()
-        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        # Once more as long, to take what waits and then the close frame.
+        self.close_timer = self.loop.call_later(self.stall_timeout, self.transport.abort)
 
     def keepalive_timeout(self) -> None:
         """The peer has not answered a ping: it will not read the rest either."""

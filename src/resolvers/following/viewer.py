@@ -137,6 +137,7 @@ class AnswerViewer:
         """The outlet takes events again. The consumer is needed only for what must be executed, or read."""
         if self._in_hand:
             return  # and it comes back for the rest
+        self._merge()
         if self._pass_on() or self._ended or not self._in_step:
             self._wake()
 
