@@ -86,3 +86,25 @@ async def test_what_nobody_follows_any_more_is_unsubscribed(live: LiveChannels, 
     async with live.follow("next"):
         channels = await redis.pubsub_channels("watched")
     assert channels == []
+
+
+class _Failing:
+    """Listens, and fails at it."""
+
+    gaps = 0
+
+    def push(self, data: bytes) -> None:
+        raise RuntimeError(data.decode())
+
+    def mark_gap(self) -> None:
+        self.gaps += 1
+
+
+async def test_a_listener_that_fails_is_told_of_a_gap_and_silences_nobody(live: LiveChannels, redis: Redis) -> None:
+    failing = _Failing()
+    async with live.follow("watched") as feed:
+        live.join("watched", failing)
+        await _heard(redis, feed, "watched", "a message")
+        await _heard(redis, feed, "watched", "another")
+        live.leave("watched", failing)
+    assert failing.gaps >= 2

@@ -6,15 +6,17 @@ import inspect
 
 import graphql.validation.specified_rules
 import pytest
-from graphql import GraphQLSyntaxError, OverlappingFieldsCanBeMergedRule, parse, validate
-from graphql.execution import executor
+from graphql import GraphQLObjectType, GraphQLSyntaxError, OverlappingFieldsCanBeMergedRule, parse, validate
+from graphql.execution import executor, map_source_to_response_event
+from graphql.execution.collect_fields import collect_fields, collect_subfields
 from graphql.language.parser import MAX_NESTING_DEPTH
 from graphql.validation import validation_context
 from graphql.validation.validate import ValidationAbortedError
 from strawberry.asgi import GraphQL
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 from strawberry.schema.schema import _run_validation as run_validation
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 from strawberry.types import ExecutionContext
 
 from app.graphql import ColloquyGraphQL
@@ -29,6 +31,30 @@ def test_executors_are_built_for_each_event_and_carry_the_cache_that_we_empty() 
     assert Executor.build_per_event_executor is not StrawberryGraphQLCoreExecutionContext.build_per_event_executor
     assert "payload" in inspect.signature(StrawberryGraphQLCoreExecutionContext.build_per_event_executor).parameters
     assert "_relevant_sub_fields" in inspect.getsource(executor)
+
+
+def test_a_subscription_shows_its_events_to_the_executor_before_the_first_is_taken() -> None:
+    assert Executor.cancellable_iterable is not StrawberryGraphQLCoreExecutionContext.cancellable_iterable
+    assert "executor.cancellable_iterable(source_event_stream)" in inspect.getsource(map_source_to_response_event)
+
+
+def test_fields_are_collected_and_told_apart_by_what_the_renderers_rely_on() -> None:
+    for collect, last in ((collect_fields, "operation"), (collect_subfields, "field_details_list")):
+        given = list(inspect.signature(collect).parameters)
+        assert given[:3] == ["schema", "fragments", "variable_values"]
+        assert last in given
+        assert "hide_suggestions" in given
+    schema = make_schema()._schema
+    delta, completed = (schema.type_map[name] for name in ("AnswerDelta", "AnswerCompleted"))
+    assert isinstance(delta, GraphQLObjectType)
+    assert isinstance(completed, GraphQLObjectType)
+    assert delta.fields["text"].resolve._is_default  # type: ignore[union-attr]
+    assert not completed.fields["answer"].resolve._is_default  # type: ignore[union-attr]
+    assert schema.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]._schema is schema
+
+
+def test_an_operation_that_has_been_completed_sends_nothing() -> None:
+    assert "if self.completed:" in inspect.getsource(Operation.send_operation_message)
 
 
 def test_the_executor_is_run_by_the_method_that_we_wrap() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import struct
 from types import TracebackType
 from typing import Any
@@ -39,10 +40,15 @@ def frame(
 
 
 class RawSocket:
-    """One connection, as a context; `receive` gives messages, and raises `Closed`."""
+    """One connection, as a context; `receive` gives messages, and raises `Closed`.
 
-    def __init__(self, host: str, port: int, protocol: str = PROTOCOL, **headers: str) -> None:
-        self._address = (host, port)
+    With `room`, so many bytes (about) are taken from the network before they are asked for, and no more.
+    """
+
+    def __init__(
+        self, host: str, port: int, protocol: str = PROTOCOL, *, room: int | None = None, **headers: str
+    ) -> None:
+        self._address, self._room = (host, port), room
         self._headers = {
             "Host": f"{host}:{port}",
             "Upgrade": "websocket",
@@ -54,7 +60,14 @@ class RawSocket:
         }
 
     async def __aenter__(self) -> RawSocket:
-        self._reader, self._writer = await asyncio.open_connection(*self._address)
+        if self._room is None:
+            self._reader, self._writer = await asyncio.open_connection(*self._address)
+        else:
+            connection = socket.socket()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._room)
+            connection.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(connection, self._address)
+            self._reader, self._writer = await asyncio.open_connection(sock=connection, limit=self._room)
         head = "".join(f"{name}: {value}\r\n" for name, value in self._headers.items())
         self._writer.write(f"GET /graphql HTTP/1.1\r\n{head}\r\n".encode())
         status = int((await self._reader.readuntil(b"\r\n\r\n")).split()[1])
