@@ -12,6 +12,7 @@ from uuid import UUID
 
 import aiohttp
 import uvicorn
+from starlette.applications import Starlette
 
 from app.asgi import create_app
 from app.server import server_config
@@ -133,6 +134,8 @@ class Product:
     settings: Settings
     services: Services
     http: aiohttp.ClientSession
+    app: Starlette | None = None
+    """The API, where it is in this process."""
     _people: int = field(default=0)
 
     async def post(
@@ -196,7 +199,7 @@ async def running_product(settings: Settings, *, worker: bool = True, flush: boo
         await redis.flushdb()
         await redis.aclose()
     app = create_app(settings)
-    server = _Server(server_config(app, settings, grace_seconds=2))
+    server = Server(server_config(app, settings, grace_seconds=2))
     serving = asyncio.create_task(server.serve())
     working = asyncio.create_task(run_worker(settings)) if worker else None
     try:
@@ -209,7 +212,7 @@ async def running_product(settings: Settings, *, worker: bool = True, flush: boo
         port = server.servers[0].sockets[0].getsockname()[1]
         # Shorter than the server's five seconds: a connection that it is about to close is not used again.
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(keepalive_timeout=1)) as http:
-            yield Product(f"http://127.0.0.1:{port}", settings, app.state.services, http)
+            yield Product(f"http://127.0.0.1:{port}", settings, app.state.services, http, app)
     finally:
         if working is not None:
             await end_tasks([working])
@@ -217,7 +220,7 @@ async def running_product(settings: Settings, *, worker: bool = True, flush: boo
         await serving
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """A server inside a test: says when it listens, and leaves the signals alone."""
 
     def __init__(self, config: uvicorn.Config) -> None:

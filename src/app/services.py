@@ -26,6 +26,7 @@ from jobs.queue import JobQueue
 from jobs.services import JobServices
 from providers.mail.registry import mail_transport
 from providers.registry import Providers
+from resolvers.following.topic import AnswerTopics
 from resolvers.services import Rates, Services
 from resolvers.standing import Standings
 from resolvers.trusted_documents import TrustedDocuments
@@ -87,6 +88,7 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
             redis=jobs.redis,
             answer_log=answer_log,
             live=live,
+            topics=AnswerTopics(live, answer_log, jobs.postgres),
             files=jobs.files,
             providers=jobs.providers,
             queue=jobs.queue,

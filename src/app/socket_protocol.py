@@ -1,19 +1,124 @@
-"""uvicorn's WebSocket protocol, with an end for peers that have stopped reading.
+"""uvicorn's WebSocket protocol: its write buffer can be seen and is bounded, and peers that do not read are ended.
 
-The overridden methods are private to uvicorn: `tests/app/test_socket_limits.py` shows that they are still called.
+The overridden methods are private to uvicorn: `tests/app/test_socket_limits.py` and `tests/app/test_slow_viewers.py`
+show that they are still called.
 """
 
 from __future__ import annotations
 
+import socket
+from asyncio.transports import BaseTransport, Transport
+from typing import Any, Final, Protocol, cast
+
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+EXTENSION: Final = "colloquy.connection"
+"""Under which name of its scope's extensions an application finds the `SocketProtocol` that it talks by."""
 INVALID_DATA = 1007
 """RFC 6455, 7.4.1: a text message that is not UTF-8."""
+TRY_AGAIN = 1013
+STALLED = "You have read nothing for too long. Connect again, and go on after your last cursor."
+SEND_BUFFER_BYTES = 64 * 1024
+"""Of the kernel, which takes twice of it for itself and would take 4 MB (tcp_wmem): so much a peer may be behind before
+it is seen to be."""
+WRITE_BUFFER_BYTES = 64 * 1024
+"""Of the transport; beyond it nothing is written."""
+
+
+class Drained(Protocol):
+    """Who waits until a connection takes more."""
+
+    def drained(self) -> None:
+        """It does. Must not wait."""
+        ...
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
     """A connection that is over ends, whether or not the peer takes what is still to be sent to it."""
+
+    stall_timeout = 10.0
+    """Seconds that a peer may read nothing of what waits for it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._waiting: dict[Drained, None] = {}
+        self._stall_timer: Any = None
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Bound what is kept for the peer."""
+        super().connection_made(transport)
+        cast("Transport", transport).set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+    def handle_connect(self, event: Any) -> None:
+        """Let the application find us."""
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            cast("dict[str, Any]", self.scope["extensions"])[EXTENSION] = self
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether text that is written now goes out soon."""
+        return self.writable.is_set()
+
+    def write_text(self, data: bytes) -> None:
+        """Send a text message at once. It is lost where the connection is at its end."""
+        if self.close_sent or self.disconnected or self.transport.is_closing():
+            return
+        self.conn.send_text(data)
+        self.transport.writelines(self.conn.data_to_send())
+
+    def when_drained(self, waiting: Drained) -> None:
+        """Tell somebody once when the peer has taken enough."""
+        self._waiting[waiting] = None
+
+    def forget(self, waiting: Drained) -> None:
+        """The end of `when_drained`."""
+        self._waiting.pop(waiting, None)
+
+    def pause_writing(self) -> None:
+        """More waits than may: watch whether the peer takes any of it."""
+        super().pause_writing()
+        self._watch_stall()
+
+    def resume_writing(self) -> None:
+        """One after the other may write, as long as it goes out."""
+        super().resume_writing()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+        while self._waiting and self.writable.is_set():
+            waiting = next(iter(self._waiting))
+            del self._waiting[waiting]
+            waiting.drained()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody waits for a peer that is gone: the application is told of that."""
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+        super().connection_lost(exc)
+
+    def _watch_stall(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._stall_timer = self.loop.call_later(self.stall_timeout, self._look_whether_stalled, left)
+
+    def _look_whether_stalled(self, before: int) -> None:
+        # Nothing but a ping is added meanwhile.
+        if self.transport.get_write_buffer_size() < before:
+            self._watch_stall()
+            return
+        self._stall_timer = None
+        if self.close_sent or self.transport.is_closing():
+            return
+        self.stop_keepalive()
+        self.conn.send_close(TRY_AGAIN, STALLED)
+        self.transport.writelines(self.conn.data_to_send())
+        self.close_sent = True
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": TRY_AGAIN})
+        # Who waits to send something is told, by an exception, that it is too late.
+        self.writable.set()
+        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
 
     def keepalive_timeout(self) -> None:
         """The peer has not answered a ping: it will not read the rest either."""
@@ -39,3 +144,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
                 self.handle_parser_exception()
                 return
         super().send_receive_event_to_app()
+
+
+def socket_protocol(stall_timeout: float) -> type[SocketProtocol]:
+    """The protocol, for peers that may read nothing for so many seconds."""
+
+    class Patient(SocketProtocol):
+        pass
+
+    Patient.stall_timeout = stall_timeout
+    return Patient

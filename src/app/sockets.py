@@ -27,7 +27,9 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
     SubscribeMessage,
 )
 
+from app.outlets import OperationOutlet
 from app.socket_limits import LimitedSocket
+from app.socket_protocol import EXTENSION, TRY_AGAIN
 from core.errors import RequestError
 from core.ids import new_id
 from core.tasks import end_tasks
@@ -36,7 +38,6 @@ from resolvers.context import Context
 from schema.persisted import with_document_id
 
 FORBIDDEN = 4403
-TRY_AGAIN = 1013
 REASON_BYTES = 123
 """Of a close frame's reason (RFC 6455, 5.5)."""
 AGAIN_SECONDS = 1.0
@@ -72,8 +73,10 @@ class WebSocketHandler(LimitedSocket):
             self._extensions[message["id"]] = extensions
 
     async def cleanup_operation(self, operation_id: str) -> None:
-        """End an operation, which may not have begun to run."""
+        """End an operation, which may not have begun to run. Nothing more is said of it: its id may be taken again."""
         self._extensions.pop(operation_id, None)
+        if (operation := self.operations.get(operation_id)) is not None:
+            operation.completed = True
         await super().cleanup_operation(operation_id)
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
@@ -81,6 +84,9 @@ class WebSocketHandler(LimitedSocket):
         scope = copy.copy(self)  # shares the socket and the operations; only `context` differs
         scope.context = self.context.for_operation()
         scope.context.extensions = self._extensions.pop(operation.id, {})
+        connection = cast("JsonTextAdapter", self.websocket).ws.scope["extensions"].get(EXTENSION)
+        if connection is not None:
+            scope.context.outlet = OperationOutlet(connection, operation)
         self._contexts[operation.id] = scope.context
         try:
             await super(WebSocketHandler, scope).run_operation(operation)

@@ -127,6 +127,8 @@ class Settings(BaseSettings):
     """Seconds between pings to its client."""
     socket_ping_timeout: float = Field(20.0, gt=0)
     """Seconds that the client has to answer one."""
+    socket_stall_timeout: float = Field(10.0, gt=0)
+    """Seconds that the client may read nothing of what waits for it."""
     socket_message_bytes: int = Field(128 * 1024, ge=1024)
     """Of a client's message: the longest question fits, were each of its 10,000 characters two escapes of six bytes."""
     socket_operations: int = Field(100, ge=1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -109,6 +110,8 @@ class LogEvent:
     sequence: int
     body: Body
     first_sequence: int
+    size: int = field(default=0, compare=False)
+    """Bytes that it takes in the log; 0 where it was not read from there."""
 
     @property
     def terminal(self) -> bool:
@@ -133,6 +136,9 @@ def decode_event(data: bytes) -> LogEvent:
     """The inverse of `encode_event`. Raises ValueError or KeyError on anything else."""
     fields = orjson.loads(data)
     generation, sequence, kind = fields.pop("g"), fields.pop("s"), fields.pop("t")
+    if kind == "Delta":
+        # Nearly every event is one, and has none of what is looked for below.
+        return LogEvent(generation, sequence, Delta(**fields), sequence, len(data))
     for name in _UUID_FIELDS:
         if fields.get(name) is not None:
             fields[name] = UUID(fields[name])
@@ -140,7 +146,7 @@ def decode_event(data: bytes) -> LogEvent:
         fields["step"] = AnswerStepKind(fields["step"])
     elif kind == "Failed":
         fields["code"] = ErrorCode(fields["code"])
-    return LogEvent(generation, sequence, _KINDS[kind](**fields), sequence)
+    return LogEvent(generation, sequence, _KINDS[kind](**fields), sequence, len(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +179,7 @@ def _is_count(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 9
 
 
-def merge_deltas(events: list[LogEvent]) -> list[LogEvent]:
+def merge_deltas(events: Iterable[LogEvent]) -> list[LogEvent]:
     """Join runs of neighbouring deltas; the texts of a run are joined once (pairwise would be quadratic)."""
     merged: list[LogEvent] = []
     run: list[LogEvent] = []
@@ -184,7 +190,8 @@ def merge_deltas(events: list[LogEvent]) -> list[LogEvent]:
         elif run:
             last = run[-1]
             text = "".join(event.body.text for event in run if isinstance(event.body, Delta))
-            merged.append(LogEvent(last.generation, last.sequence, Delta(text), run[0].first_sequence))
+            size = sum(event.size for event in run)
+            merged.append(LogEvent(last.generation, last.sequence, Delta(text), run[0].first_sequence, size))
         run.clear()
 
     for event in events:

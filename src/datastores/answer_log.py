@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
 from redis.asyncio import Redis
@@ -15,6 +15,9 @@ from datastores.answer_events import TERMINAL, Body, LogEvent, decode_event, enc
 LEASE_MS = 6_000
 RUNNING_LOG_TTL = 3_600
 """Seconds an unfinished log stays after its last event: a producer that dies leaves no garbage for ever."""
+
+SLICE_BYTES = 32 * 1024
+"""Read at once, and so held for a viewer that takes it slowly."""
 
 # KEYS: log, meta, channel. ARGV: epoch, generation, sequence of the first event, ttl, event…
 # Answers: 1 appended, -1 the epoch is old, -2 the log is lost or its tail is not ours.
@@ -47,6 +50,32 @@ return 1
 """
 
 
+# KEYS: log, meta. ARGV: generation or '', sequence after which, bytes. Answers false where there is no log, else its
+# generation, whether it is another one (and so read from its beginning), whether there is more, and the events.
+_READ = """
+local generation = redis.call('HGET', KEYS[2], 'generation')
+if not generation then return false end
+local length = redis.call('LLEN', KEYS[1])
+local position, other = tonumber(ARGV[2]), 0
+if ARGV[1] == '' then
+  position = 0
+elseif ARGV[1] ~= generation or position > length then
+  position, other = 0, 1
+end
+local answer, bytes = {generation, other, 0}, 0
+while position < length and bytes < tonumber(ARGV[3]) do
+  for _, event in ipairs(redis.call('LRANGE', KEYS[1], position, position + 63)) do
+    if bytes < tonumber(ARGV[3]) then
+      bytes = bytes + #event
+      answer[#answer + 1] = event
+      position = position + 1
+    end
+  end
+end
+if position < length then answer[3] = 1 end
+return answer
+"""
+
 # KEYS: lease. ARGV: epoch, milliseconds. An old epoch neither takes nor drops a newer one's lease.
 _HOLD = """
 local holder = redis.call('GET', KEYS[1])
@@ -70,12 +99,14 @@ class LogLostError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LogSlice:
-    """What the log holds after a place: its generation and the events, in order."""
+    """What the log holds after a place, or the beginning of that: its generation and the events, in order."""
 
     generation: str
     events: list[LogEvent]
     restarts: bool
-    """Whether the place that was asked for is not one of this log: then the events are all of it."""
+    """Whether the place that was asked for is not one of this log: then the events are from its beginning."""
+    more: bool
+    """Whether the log went on after them."""
 
 
 class AnswerLog:
@@ -88,6 +119,7 @@ class AnswerLog:
         self._begin = redis.register_script(_BEGIN)
         self._hold = redis.register_script(_HOLD)
         self._drop = redis.register_script(_DROP)
+        self._read = redis.register_script(_READ)
 
     async def begin(self, tenant_id: TenantId, answer_id: UUID, epoch: int, events: list[Body]) -> str:
         """Start a new generation with these events as 1, 2, 3 … and return its name. Raises `SupersededError`."""
@@ -104,21 +136,20 @@ class AnswerLog:
         """
         await self._run(self._append, tenant_id, answer_id, epoch, generation, sequence, events)
 
-    async def read(self, tenant_id: TenantId, answer_id: UUID, generation: str | None, after: int) -> LogSlice | None:
-        """Events after number `after` of that generation; all of them when the log has no such place; None: no log."""
-        log, meta = redis_keys.answer_log(tenant_id, answer_id), redis_keys.answer_meta(tenant_id, answer_id)
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hget(meta, "generation")
-            pipe.llen(log)
-            pipe.lrange(log, 0 if generation is None else after, -1)
-            current, length, raw = await pipe.execute()
-        if current is None:
+    async def read(
+        self, tenant_id: TenantId, answer_id: UUID, generation: str | None, after: int, most_bytes: int = SLICE_BYTES
+    ) -> LogSlice | None:
+        """Events after number `after` of that generation, from the beginning when the log has no such place; None: no
+        log. Ends with the event that makes it `most_bytes` or more."""
+        found = await self._read(
+            keys=[redis_keys.answer_log(tenant_id, answer_id), redis_keys.answer_meta(tenant_id, answer_id)],
+            args=[generation or "", after, most_bytes],
+        )
+        if found is None:
             return None
-        name = cast("bytes", current).decode()
-        if generation is not None and (name != generation or after > length):
-            whole = await self.read(tenant_id, answer_id, None, 0)
-            return whole and LogSlice(whole.generation, whole.events, restarts=True)
-        return LogSlice(name, [decode_event(data) for data in raw], restarts=False)
+        name, other, more, *raw = found
+        events = [decode_event(data) for data in raw]
+        return LogSlice(name.decode(), events, restarts=bool(other), more=bool(more))
 
     async def hold_lease(self, tenant_id: TenantId, answer_id: UUID, epoch: int) -> None:
         """Say that the producer of this epoch is alive, for `LEASE_MS`."""

@@ -70,13 +70,13 @@ async def answer_by_id(reads: Reads, answer_id: UUID) -> AnswerRecord | None:
     return await reads.first(AnswerRecord, statement)
 
 
-async def message_of(reads: Reads, answer_id: UUID) -> str | None:
-    """The stored text of a finished answer, if it has any."""
-    statement = sa.select(_messages.c.text).where(
-        _messages.c.tenant_id == reads.tenant_id, _messages.c.answer_id == answer_id
-    )
-    text: str | None = await reads.scalar(statement)
-    return text
+async def message_piece(reads: Reads, answer_id: UUID, start: int, chars: int) -> tuple[int, str]:
+    """How many characters the stored text of a finished answer has (0: it has none), and so many of them from one."""
+    statement = sa.select(
+        sa.func.char_length(_messages.c.text), sa.func.substr(_messages.c.text, start + 1, chars)
+    ).where(_messages.c.tenant_id == reads.tenant_id, _messages.c.answer_id == answer_id)
+    rows = await reads.rows(statement)
+    return (rows[0][0], rows[0][1]) if rows else (0, "")
 
 
 async def owns(reads: Reads, answer_id: UUID, epoch: int) -> bool:

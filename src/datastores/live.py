@@ -1,7 +1,7 @@
 """The live channels: one Redis connection per process listens for all its followers.
 
-A `LiveFeed` is what one follower holds. It keeps at most `FEED_LIMIT` messages: whoever falls behind further, or
-was listening while the connection broke, is told that it has a gap and reads the log again.
+A `Listener` is told of each message as it comes. A `LiveFeed` is one that keeps them until they are taken, at most
+`FEED_LIMIT`: whoever falls behind further, or was listening while the connection broke, is told that it has a gap.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from typing import Protocol
 
 import structlog
 from redis.asyncio import Connection, Redis
@@ -25,6 +26,18 @@ UNANSWERED_PINGS = 3
 _RECONNECT_SECONDS = 0.2
 _IDLE_CHANNEL = "colloquy:idle"
 log = structlog.get_logger(__name__)
+
+
+class Listener(Protocol):
+    """Who listens to a channel. Both methods are called by the task that reads the connection, and must not wait."""
+
+    def push(self, data: bytes) -> None:
+        """A message."""
+        ...
+
+    def mark_gap(self) -> None:
+        """Something may have been missed."""
+        ...
 
 
 class LiveFeed:
@@ -85,7 +98,7 @@ class LiveChannels:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._feeds: dict[str, set[LiveFeed]] = {}
+        self._listeners: dict[str, set[Listener]] = {}
         self._confirmed: dict[str, asyncio.Future[None]] = {}
         self._changed: set[str] = set()
         """Channels that got their first follower, or lost their last, since they were looked at."""
@@ -109,30 +122,43 @@ class LiveChannels:
 
     @asynccontextmanager
     async def follow(self, channel: str) -> AsyncGenerator[LiveFeed, None]:
-        """A feed that misses nothing published from now on, as long as no gap is reported.
-
-        Waits up to two seconds for Redis to confirm; if it does not, the feed starts with a gap.
-        """
+        """A feed that misses nothing published from now on, as long as no gap is reported."""
         feed = LiveFeed()
-        feeds = self._feeds.setdefault(channel, set())
-        feeds.add(feed)
-        if channel not in self._confirmed:
-            self._confirmed[channel] = asyncio.get_running_loop().create_future()
-        self._look_at(channel)
+        self.join(channel, feed)
         try:
-            try:
-                async with asyncio.timeout(CONFIRM_SECONDS):
-                    await asyncio.shield(self._confirmed[channel])
-            except TimeoutError:
+            if not await self.confirmed(channel):
                 feed.mark_gap()
             yield feed
         finally:
-            feeds.discard(feed)
-            if not feeds and self._feeds.get(channel) is feeds:
-                del self._feeds[channel]
-                if channel not in self._subscribed:
-                    self._confirmed.pop(channel, None)
-                self._look_at(channel)
+            self.leave(channel, feed)
+
+    def join(self, channel: str, listener: Listener) -> None:
+        """Have a listener told of the channel's messages, all of them once `confirmed`."""
+        self._listeners.setdefault(channel, set()).add(listener)
+        if channel not in self._confirmed:
+            self._confirmed[channel] = asyncio.get_running_loop().create_future()
+        self._look_at(channel)
+
+    async def confirmed(self, channel: str) -> bool:
+        """Wait up to two seconds for Redis to confirm a channel that was joined; whether it did."""
+        confirmed = self._confirmed[channel]
+        if not confirmed.done():
+            try:
+                async with asyncio.timeout(CONFIRM_SECONDS):
+                    await asyncio.shield(confirmed)
+            except TimeoutError:
+                return False
+        return True
+
+    def leave(self, channel: str, listener: Listener) -> None:
+        """The end of `join`."""
+        listeners = self._listeners[channel]
+        listeners.discard(listener)
+        if not listeners:
+            del self._listeners[channel]
+            if channel not in self._subscribed:
+                self._confirmed.pop(channel, None)
+            self._look_at(channel)
 
     def _look_at(self, channel: str) -> None:
         self._changed.add(channel)
@@ -152,11 +178,11 @@ class LiveChannels:
                 self._confirmed = {
                     channel: loop.create_future() if known.done() else known
                     for channel, known in self._confirmed.items()
-                    if channel in self._feeds
+                    if channel in self._listeners
                 }
-                for feeds in self._feeds.values():
-                    for feed in feeds:
-                        feed.mark_gap()
+                for listeners in self._listeners.values():
+                    for listener in tuple(listeners):
+                        listener.mark_gap()
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _listen_once(self) -> None:
@@ -165,7 +191,7 @@ class LiveChannels:
             await pubsub.subscribe(_IDLE_CHANNEL)
             self.connected = True
             self._connections += 1
-            self._changed.update(self._feeds)
+            self._changed.update(self._listeners)
             sending = asyncio.create_task(self._send(pubsub), name="live-channels-send")
             try:
                 await self._receive(pubsub, sending)
@@ -196,14 +222,14 @@ class LiveChannels:
         while True:
             self._change.clear()
             changed, self._changed = self._changed, set()
-            ended = [channel for channel in changed if channel in self._subscribed and channel not in self._feeds]
+            ended = [channel for channel in changed if channel in self._subscribed and channel not in self._listeners]
             if ended:
                 self._subscribed.difference_update(ended)
                 for channel in ended:
                     self._confirmed.pop(channel, None)
                 await pubsub.unsubscribe(*ended)
             # Whoever came while that was sent, to a channel that has just ended, is among them, or looked at next.
-            begun = [channel for channel in changed if channel in self._feeds and channel not in self._subscribed]
+            begun = [channel for channel in changed if channel in self._listeners and channel not in self._subscribed]
             if begun:
                 self._subscribed.update(begun)
                 await pubsub.subscribe(*begun)
@@ -212,8 +238,8 @@ class LiveChannels:
     def _deliver(self, kind: str, channel: bytes | str | None, data: bytes) -> None:
         name = channel.decode() if isinstance(channel, bytes) else channel or ""
         if kind == "message":
-            for feed in tuple(self._feeds.get(name, ())):
-                feed.push(data)
+            for listener in tuple(self._listeners.get(name, ())):
+                listener.push(data)
         elif kind == "subscribe" and (confirmed := self._confirmed.get(name)):
             # Confirmed again: its channel was left and joined in one moment, and what was published between is lost.
             again = confirmed.done()
@@ -221,5 +247,5 @@ class LiveChannels:
                 confirmed.set_result(None)
             if again or self._connections > 1:
                 # What was published before the new connection listened can only be in the log.
-                for feed in tuple(self._feeds.get(name, ())):
-                    feed.mark_gap()
+                for listener in tuple(self._listeners.get(name, ())):
+                    listener.mark_gap()

@@ -20,6 +20,7 @@ from datastores.records import AuditRecord, UserRecord
 from datastores.transactions import LazyRead, PlatformTransaction, StatementCount, WriteTransaction
 from loaders import Loaders
 from resolvers.audit_trail import DENIALS, AuditTrail
+from resolvers.following.outlet import Outlet
 from resolvers.permissions import Operation
 from resolvers.results import RateLimited
 from resolvers.services import NOWHERE, Client, RefreshCookie, Services
@@ -62,6 +63,8 @@ class Context:
         """The request's own, where the transport does not hand them to the schema."""
         self.document: str | None = None
         """The text of the document, once it is known: a request may have named it by its hash."""
+        self.outlet: Outlet | None = None
+        """Where the operation's transport takes results that are rendered already; None: it takes none."""
         self.trail: AuditTrail | None = None
         """Of the mutation that runs now; None between mutations, and where there are none."""
         self.denials: dict[str, AuditTrail] = {}

@@ -21,6 +21,7 @@ from datastores.rate_limits import RateLimiter
 from datastores.rates import RateLimits, Subjects
 from jobs.queue import JobQueue
 from providers.registry import Providers
+from resolvers.following.topic import AnswerTopics
 from resolvers.standing import Standings
 from resolvers.trusted_documents import TrustedDocuments
 
@@ -72,6 +73,7 @@ class Services:
     redis: Redis
     answer_log: AnswerLog
     live: LiveChannels
+    topics: AnswerTopics
     files: FileStorage
     providers: Providers
     queue: JobQueue

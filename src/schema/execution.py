@@ -13,6 +13,7 @@ from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, OperationDef
 from strawberry.extensions import SchemaExtension
 from strawberry.extensions.runner import SchemaExtensionsRunner
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
+from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types import ExecutionContext
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
@@ -27,13 +28,29 @@ from schema.limits.inputs import check_variables
 from schema.limits.refusal import LimitExceededError
 from schema.operation_log import OperationLog
 from schema.persisted import text_to_run
+from schema.rendering.renderers import Renderer, Renderers
+from schema.rendering.source import RenderableSource
 
 log = structlog.get_logger(__name__)
 INTERNAL: Final = "Something went wrong on our side. Try again; if it persists, report the request id."
 
 
 class Executor(StrawberryGraphQLCoreExecutionContext):
-    """Gives each event of a subscription a context of its own: fresh loaders, a transaction that ends with it."""
+    """Gives each event of a subscription a context of its own: fresh loaders, a transaction that ends with it.
+
+    Events that can be rendered without being executed are not: they take the short way, where there is one.
+    """
+
+    def cancellable_iterable(self, iterable: Any) -> Any:
+        """The subscription's events, as the resolver returned them, before the first is taken."""
+        context = self.context_value
+        if isinstance(iterable, RenderableSource) and isinstance(context, Context):
+            schema = self.schema.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
+            assert isinstance(schema, ColloquySchema)
+            outlet, renderer = context.outlet, schema.renderer(self, context)
+            if outlet is not None and renderer is not None:
+                iterable.send_through(outlet, renderer)
+        return super().cancellable_iterable(iterable)
 
     def build_per_event_executor(self, payload: Any) -> Any:
         """The executor for one event."""
@@ -120,8 +137,17 @@ class ColloquySchema(Schema):
         )
         assert self._schema.mutation_type is not None
         audit_mutations(self._schema.mutation_type)
+        self._renderers = None if any(map(_looks_at_results, self.extensions)) else Renderers()
         self.settings = settings
         self.documents = Documents(self._schema, settings, introspection=introspection)
+
+    def renderer(self, executor: Executor, context: Context) -> Renderer | None:
+        """What renders the events of a subscription; None where graphql-core must execute all of them."""
+        if self._renderers is None or context.document is None:
+            return None
+        if context.statements is not None:
+            return None  # each result says what it cost
+        return self._renderers.renderer(executor, context.document)
 
     async def execute(
         self,
@@ -190,6 +216,17 @@ class ColloquySchema(Schema):
         errors[:] = [_public(error, request_id) for error in errors]
         if isinstance(context, Context):
             context.error_codes.update(str((error.extensions or {}).get("code")) for error in errors)
+
+
+def _looks_at_results(extension: Any) -> bool:
+    """Whether an extension is there for each result or each field, so that nothing may go past it.
+
+    What `OperationScope` adds is asked for by the request, which `ColloquySchema.renderer` knows.
+    """
+    if not isinstance(extension, type):
+        return True
+    hooks = {"on_stream_result", "resolve", "get_results"} - ({"get_results"} if extension is OperationScope else set())
+    return any(getattr(extension, hook) is not getattr(SchemaExtension, hook) for hook in hooks)
 
 
 def _refused(context: ExecutionContext, error: Exception) -> PreExecutionError:

@@ -37,6 +37,7 @@ def backed_by(
             return type(value) is record
 
         cls.is_type_of = classmethod(is_type_of)  # type: ignore[attr-defined]
+        cls.record = record  # type: ignore[attr-defined]
         return strawberry.type(cls, name=name, description=description)
 
     return decorate

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import Annotated, Any
 
 import strawberry
@@ -11,7 +10,8 @@ import strawberry
 from core.ids import NodeKind, parse_id
 from resolvers.answers import follow_answer
 from resolvers.documents import follow_progress
-from schema.events import AnswerEvent, as_answer_event
+from schema.answer_source import AnswerSource
+from schema.events import AnswerEvent
 from schema.records import Info
 from schema.types.knowledge import DocumentProgress
 
@@ -29,8 +29,9 @@ class Subscription:
             str | None, strawberry.argument(description="The cursor of the last event that was received.")
         ] = None,
     ) -> AsyncGenerator[AnswerEvent, None]:
-        events = await follow_answer(info.context, id, after)
-        return _answer_events(id, events)
+        viewer = await follow_answer(info.context, id, after)
+        source: Any = AnswerSource(parse_id(NodeKind.ANSWER, id), viewer)
+        return source  # type: ignore[no-any-return]
 
     @strawberry.subscription(
         description="From where the document stands now to READY, FAILED or CANCELLED; then it completes."
@@ -38,10 +39,3 @@ class Subscription:
     async def document_progress(self, info: Info, id: strawberry.ID) -> AsyncGenerator[DocumentProgress, None]:
         progress: Any = await follow_progress(info.context, id)
         return progress  # type: ignore[no-any-return]
-
-
-async def _answer_events(id: str, events: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-    answer_id = parse_id(NodeKind.ANSWER, id)
-    async with aclosing(events):
-        async for event in events:
-            yield as_answer_event(answer_id, event)

@@ -1,0 +1,1 @@
+"""Following an answer: what its viewers in this process share, and each one's way through it."""
