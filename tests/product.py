@@ -15,7 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from app.asgi import create_app
-from app.server import server_config
+from app.server import ApiServer, server_config
 from app.worker import run_worker
 from core.ids import TenantId
 from core.settings import Settings
@@ -220,7 +220,7 @@ async def running_product(settings: Settings, *, worker: bool = True, flush: boo
         await serving
 
 
-class Server(uvicorn.Server):
+class Server(ApiServer):
     """A server inside a test: says when it listens, and leaves the signals alone."""
 
     def __init__(self, config: uvicorn.Config) -> None:

@@ -88,7 +88,7 @@ def _cors(settings: Settings) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type", HEADER, *PREFLIGHT_HEADERS],
+            allow_headers=["authorization", "content-type", "last-event-id", HEADER, *PREFLIGHT_HEADERS],
             # A page reads only what it is shown.
             expose_headers=["retry-after"],
             allow_credentials=True,

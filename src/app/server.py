@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import uvicorn
 from starlette.applications import Starlette
@@ -36,10 +37,21 @@ def server_config(app: Starlette, settings: Settings, *, grace_seconds: int = GR
     )
 
 
+class ApiServer(uvicorn.Server):
+    """uvicorn closes sockets with 1012 when it ends, but waits for responses: those that go on are told before."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Cut the streams, then end as any server does."""
+        endpoint = getattr(getattr(self.config.app, "state", None), "graphql", None)
+        if endpoint is not None:
+            endpoint.draining.set()
+        await super().shutdown(sockets)
+
+
 def serve(settings: Settings) -> int:
     """Serve until a signal says stop; the exit status. Raises `ConfigurationError` before anything is served."""
     config = server_config(create_app(settings), settings)
-    server = uvicorn.Server(config)
+    server = ApiServer(config)
     # One loop for both: the check may open a channel to a hosted model, which does not move to another loop.
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(check_serve(settings))
