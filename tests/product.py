@@ -15,7 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from app.asgi import create_app
-from app.server import ApiServer, server_config
+from app.server import server_config
 from app.worker import run_worker
 from core.ids import TenantId
 from core.settings import Settings
@@ -136,6 +136,7 @@ class Product:
     http: aiohttp.ClientSession
     app: Starlette | None = None
     """The API, where it is in this process."""
+    server: uvicorn.Server | None = None
     _people: int = field(default=0)
 
     async def post(
@@ -212,7 +213,7 @@ async def running_product(settings: Settings, *, worker: bool = True, flush: boo
         port = server.servers[0].sockets[0].getsockname()[1]
         # Shorter than the server's five seconds: a connection that it is about to close is not used again.
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(keepalive_timeout=1)) as http:
-            yield Product(f"http://127.0.0.1:{port}", settings, app.state.services, http, app)
+            yield Product(f"http://127.0.0.1:{port}", settings, app.state.services, http, app, server)
     finally:
         if working is not None:
             await end_tasks([working])
@@ -220,7 +221,7 @@ async def running_product(settings: Settings, *, worker: bool = True, flush: boo
         await serving
 
 
-class Server(ApiServer):
+class Server(uvicorn.Server):
     """A server inside a test: says when it listens, and leaves the signals alone."""
 
     def __init__(self, config: uvicorn.Config) -> None:

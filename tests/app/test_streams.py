@@ -248,8 +248,8 @@ async def test_a_process_that_ends_cuts_its_streams_without_an_end(settings: Set
         person = await product.sign_up()
         answer = await hold_answer(person)
         await answer.begin(Started(answer.key[1], 1))
-        assert product.app is not None
         async with streamed(person, accept, WATCH, {"id": answer.id}) as response, asyncio.timeout(5):
             await results(response, 1)
-            product.app.state.graphql.draining.set()
+            assert product.server is not None
+            product.server.should_exit = True
             assert [piece async for piece in _shared(response) if piece.kind != "heartbeat"] == []
