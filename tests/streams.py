@@ -32,10 +32,9 @@ class Piece:
 
 @asynccontextmanager
 async def streamed(
-    person: Person | None, accept: str, query: str, variables: dict[str, Any] | None = None, **headers: str
+    person: Person, accept: str, query: str, variables: dict[str, Any] | None = None, **headers: str
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """The response, whose body has not been read."""
-    assert person is not None
     headers = {"accept": accept, "authorization": f"Bearer {person.token}"} | headers
     payload = {"query": query, "variables": variables or {}}
     async with person.product.http.post(
