@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from app.embedded.processes import spawn
 from core.settings import Settings
 
-_START_SECONDS = 30.0
+_START_SECONDS = 60.0
+"""Two to five on a quiet machine."""
 
 
 class ApiProcess:

@@ -13,7 +13,7 @@ from asking import StartApi, ask
 from follower import TRANSPORTS, Follower
 
 from core.settings import Settings
-from owner import as_owner, until, uuid_of
+from owner import as_owner, uuid_of
 from product import Person
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(90)]
@@ -73,7 +73,10 @@ async def test_a_process_that_froze_and_wakes_can_write_nothing(
     assert follower.terminal["__typename"] == "AnswerCompleted"
     assert follower.restarts == 1
     # The one that woke has found out by now that the answer is not its own, and has written no row.
-    await until(lambda: "answer taken over" in writing.said())
+    said = ""
+    async with asyncio.timeout(20):
+        while "answer taken over" not in (said := said + writing.said()):
+            await asyncio.sleep(0.05)
     rows = await as_owner(slow, "SELECT epoch, status::text FROM answers")
     assert rows == [(2, "COMPLETED")]
     late = Follower(http, [writing.url], reader.token, answer)
