@@ -75,7 +75,7 @@ async def test_a_process_that_froze_and_wakes_can_write_nothing(
     # The one that woke has found out by now that the answer is not its own, and has written no row.
     said = ""
     async with asyncio.timeout(20):
-        while "answer taken over" not in (said := said + writing.said()):
+        while "answer taken over" not in (said := said + writing.said()):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
     rows = await as_owner(slow, "SELECT epoch, status::text FROM answers")
     assert rows == [(2, "COMPLETED")]
