@@ -17,6 +17,7 @@ from app.files import original
 from app.graphql import ColloquyGraphQL
 from app.headers import BrowserHeaders
 from app.health import healthz, readyz
+from app.request_protocol import DRAINING
 from app.services import api_services
 from app.uploads import PREFLIGHT_HEADERS
 from app.web import account_routes, front_route, graphiql_routes
@@ -32,12 +33,12 @@ def create_app(settings: Settings | None = None) -> Starlette:
     configure_logging(production=settings.environment == "production")
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
+    async def lifespan(app: Starlette) -> AsyncGenerator[dict[str, object], None]:
         async with api_services(settings) as services:
             app.state.services = services
-            app.state.graphql = ColloquyGraphQL(services)
+            graphql = app.state.graphql = ColloquyGraphQL(services)
             warming = asyncio.create_task(_warm(services.providers))
-            yield
+            yield {DRAINING: graphql.draining}
             warming.cancel()
             with suppress(asyncio.CancelledError):
                 await warming
@@ -88,7 +89,7 @@ def _cors(settings: Settings) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type", HEADER, *PREFLIGHT_HEADERS],
+            allow_headers=["authorization", "content-type", "last-event-id", HEADER, *PREFLIGHT_HEADERS],
             # A page reads only what it is shown.
             expose_headers=["retry-after"],
             allow_credentials=True,

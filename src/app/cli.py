@@ -43,11 +43,14 @@ def run() -> None:
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    processes: int | None = typer.Option(None, min=1, help="How many on one port; PROCESSES, or 1, if not given."),
+) -> None:
     """Serve the API."""
     from app.server import serve as serve_api
 
-    raise typer.Exit(serve_api(settings_from_environment()))
+    settings = settings_from_environment()
+    raise typer.Exit(serve_api(settings, processes or settings.processes))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import orjson
 import structlog
@@ -11,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
-from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.schema.exceptions import InvalidOperationTypeError
@@ -23,8 +23,8 @@ from strawberry.types.unset import UNSET, UnsetType
 from app.cookies import allowed_origins, cookie_of
 from app.graphql_requests import read_get, read_post
 from app.negotiation import JSON, media_type_for, response_status, status_of
-from app.socket_places import SocketPlaces
 from app.sockets import JsonTextAdapter, WebSocketHandler
+from app.streams.endpoint import StreamingGraphQL
 from app.uploads import RequestAdapter, close_files, discard
 from core.errors import RequestError, RequestErrorCode
 from core.ids import new_id
@@ -42,16 +42,17 @@ _CODES = {413: RequestErrorCode.LIMIT_EXCEEDED}
 _METHODS = ("GET", "POST")
 
 
-class ColloquyGraphQL(GraphQL[Context, None]):
-    """POST (JSON and multipart), GET for queries, and graphql-transport-ws."""
+class ColloquyGraphQL(StreamingGraphQL):
+    """POST (JSON and multipart), GET for queries, results one after another over SSE and in parts, and WebSocket."""
 
     graphql_transport_ws_handler_class = WebSocketHandler
     request_adapter_class = RequestAdapter
-    websocket_adapter_class = JsonTextAdapter
+    websocket_adapter_class = JsonTextAdapter  # type: ignore[assignment]
 
     def __init__(self, services: Services) -> None:
         settings = services.settings
         super().__init__(
+            services,
             make_schema(introspection=settings.introspection_enabled, settings=settings),
             graphql_ide=None,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
@@ -61,9 +62,6 @@ class ColloquyGraphQL(GraphQL[Context, None]):
             max_subscriptions_per_connection=None,  # the handler has a limit of its own, with a better answer
         )
         self._services = services
-        self.socket_places = SocketPlaces(
-            per_address=settings.sockets_per_address, per_person=settings.sockets_per_person
-        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve; what is wrong with a request as a whole is said as a GraphQL error, too."""
@@ -97,9 +95,9 @@ class ColloquyGraphQL(GraphQL[Context, None]):
     async def _respond(self, request: Request) -> Response:
         """The response, if the client takes what we have to give."""
         media_type = media_type_for(request.headers.getlist("accept"))
-        if media_type is None:
+        if not self.prepare_stream(request, only=media_type is None) and media_type is None:
             raise HTTPException(406, "This API answers in application/graphql-response+json or application/json.")
-        request.state.media_type = media_type
+        request.state.media_type = media_type or JSON
         if request.method not in _METHODS:
             raise _RefusedError(405, f"{request.method} is not a method of this API.", allow=", ".join(_METHODS))
         return await self.run(request)
@@ -158,9 +156,11 @@ class ColloquyGraphQL(GraphQL[Context, None]):
         context: Context,
         root_value: None,
         sub_response: Response,
-    ) -> ExecutionResult:
-        """The result. Raises `_RefusedError` for what must not be asked in this way."""
+    ) -> Any:
+        """The result, or the results to come. Raises `_RefusedError` for what must not be asked in this way."""
         assert isinstance(request_data, GraphQLRequestData)
+        if await self.is_streamed(request, request_data, context):
+            return await self.results(request, request_data, context)
         try:
             return await self.schema.execute(
                 request_data.query,

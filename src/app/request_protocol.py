@@ -10,6 +10,8 @@ from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+DRAINING = "draining"
+"""In the application's state: an `asyncio.Event` for when the process is about to end."""
 HEAD_BYTES = 64 * 1024
 """Of request line and headers together: what nginx and Apache take at the most, as they are set up usually."""
 
@@ -35,6 +37,13 @@ class RequestProtocol(HttpToolsProtocol):
         """Called once."""
         self._stop_timer()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Called when the server is about to end, which then waits for responses: those that go on are told to end."""
+        super().shutdown()
+        draining = self.app_state.get(DRAINING)
+        if draining is not None:
+            draining.set()
 
     def data_received(self, data: bytes) -> None:
         """Called for what has arrived, at most 256 KiB."""

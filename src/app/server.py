@@ -6,14 +6,19 @@ import asyncio
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.supervisors import Multiprocess
 
 from app.asgi import create_app
+from app.embedded.processes import end_with_parent
 from app.preflight import check_serve
 from app.request_protocol import request_protocol
 from app.socket_protocol import socket_protocol
-from core.settings import Settings
+from core.logging import configure_logging
+from core.settings import Settings, settings_from_environment
 
 GRACE_SECONDS = 5
+_HEALTH_SECONDS = 20
+"""So long may a process take to be ready, or hang, until another one takes its place. Starting takes two to five."""
 
 
 def server_config(app: Starlette, settings: Settings, *, grace_seconds: int = GRACE_SECONDS) -> uvicorn.Config:
@@ -36,8 +41,10 @@ def server_config(app: Starlette, settings: Settings, *, grace_seconds: int = GR
     )
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, processes: int = 1) -> int:
     """Serve until a signal says stop; the exit status. Raises `ConfigurationError` before anything is served."""
+    if processes > 1:
+        return _serve_in_processes(settings, processes)
     config = server_config(create_app(settings), settings)
     server = uvicorn.Server(config)
     # One loop for both: the check may open a channel to a hosted model, which does not move to another loop.
@@ -45,3 +52,40 @@ def serve(settings: Settings) -> int:
         runner.run(check_serve(settings))
         runner.run(server.serve())
     return 0 if server.started else 1
+
+
+def _serve_in_processes(settings: Settings, processes: int) -> int:
+    """Several processes on one listening socket, which this one holds: none of them takes waiting connections with it.
+
+    One that dies or hangs is replaced. SIGHUP replaces all, one after another, each by one that is ready before.
+    """
+    asyncio.run(check_serve(settings))
+    configure_logging(production=settings.environment == "production")
+    config = _ProcessConfig(
+        "app.asgi:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=processes,
+        log_config=None,
+        timeout_worker_healthcheck=_HEALTH_SECONDS,
+    )
+    listening = config.bind_socket()
+    try:
+        Multiprocess(config, [listening]).run()
+    finally:
+        listening.close()
+    return 0
+
+
+class _ProcessConfig(uvicorn.Config):
+    """Sent to a process it becomes the one that the process serves by: made there, of the same environment."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _config_of_process, ()
+
+
+def _config_of_process() -> uvicorn.Config:
+    end_with_parent()
+    settings = settings_from_environment()
+    return server_config(create_app(settings), settings)

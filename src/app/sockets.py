@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import math
 from collections.abc import Mapping
-from contextlib import suppress
-from datetime import UTC, datetime
+from contextlib import aclosing, suppress
 from typing import Any, cast
 
 import orjson
 import structlog
-from graphql import FieldNode, GraphQLError, OperationDefinitionNode, get_operation_ast, parse
+from graphql import GraphQLError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.websockets import WebSocketDisconnect
 from strawberry.asgi import ASGIWebSocketAdapter
@@ -28,6 +26,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
 )
 
 from app.outlets import OperationOutlet
+from app.rights import changed_rights, too_weak_for
 from app.socket_limits import LimitedSocket
 from app.socket_protocol import EXTENSION, TRY_AGAIN
 from core.errors import RequestError
@@ -40,10 +39,6 @@ from schema.persisted import with_document_id
 FORBIDDEN = 4403
 REASON_BYTES = 123
 """Of a close frame's reason (RFC 6455, 5.5)."""
-AGAIN_SECONDS = 1.0
-"""Pause after PostgreSQL could not be asked."""
-OWN_FIELDS = frozenset({"answer"})
-"""Subscriptions to what is the person's own: a weaker role still reads it."""
 log = structlog.get_logger(__name__)
 
 
@@ -146,37 +141,19 @@ class WebSocketHandler(LimitedSocket):
 
     async def _watch(self) -> None:
         """End what the person may no longer do, within two seconds of the change."""
-        standings = self.context.services.standings
-        known: UserRecord | None = None
-        async with standings.watch(self.context.reads.tenant_id) as watch:
-            while (claims := self.context.claims) is not None:
-                left = _seconds_left(claims.expires_at)
-                if left <= 0:
-                    expired = "The access token has expired: renew it with a ping, or connect again."
-                    await self._show_out(RequestError.unauthenticated(expired))
+        async with aclosing(changed_rights(self.context)) as changes:
+            async for change in changes:
+                if isinstance(change, RequestError):
+                    await self._show_out(change)
                     return
-                context = self.context.for_operation()
-                try:
-                    person = await standings.person(context.reads, claims)
-                except RequestError as error:
-                    await self._show_out(error)
-                    return
-                except (SQLAlchemyError, OSError):
-                    left = min(left, AGAIN_SECONDS)
-                else:
-                    if known is not None and not person.role.covers(known.role):
-                        await self._narrow(person)
-                    known = person
-                finally:
-                    await context.aclose()
-                await watch.news(claims.session_id, left)
+                await self._narrow(change)
 
     async def _narrow(self, person: UserRecord) -> None:
         """The role has become weaker: what is not the person's own must be asked for again, and is then checked."""
-        error = RequestError.forbidden(f"Your role is now {person.role.value}: subscribe again.")
         for operation in list(self.operations.values()):
             context = self._contexts.get(operation.id)
-            if context is None or not _root_fields(context.document, operation.operation_name) <= OWN_FIELDS:
+            document = context.document if context else None
+            if error := too_weak_for(document, operation.operation_name, person):
                 await self._end(operation, error)
 
     async def _show_out(self, error: RequestError) -> None:
@@ -208,17 +185,3 @@ class JsonTextAdapter(ASGIWebSocketAdapter):
             await self.ws.send_text(orjson.dumps(message).decode())
         except (WebSocketDisconnect, RuntimeError) as error:
             raise WebSocketDisconnected from error
-
-
-def _seconds_left(expires_at: datetime | None) -> float:
-    return math.inf if expires_at is None else (expires_at - datetime.now(UTC)).total_seconds()
-
-
-def _root_fields(document: str | None, operation_name: str | None) -> set[str]:
-    """Names of the operation's root fields."""
-    try:
-        found: OperationDefinitionNode | None = get_operation_ast(parse(document or ""), operation_name)
-    except GraphQLError:
-        return {""}
-    nodes: tuple[Any, ...] = tuple(found.selection_set.selections) if found else ()
-    return {node.name.value if isinstance(node, FieldNode) else "" for node in nodes}

@@ -160,6 +160,11 @@ class Settings(BaseSettings):
     sockets_per_address: int = Field(100, ge=1)
     """The same of those on which nobody has signed in."""
 
+    processes: int = Field(1, ge=1)
+    """Of the API, on one port."""
+    stream_heartbeat_interval: float = Field(5.0, gt=0)
+    """Seconds between signs of life in a response that goes on, over SSE or in parts."""
+
     retrieval_top_k: int = Field(5, ge=1, le=20)
 
     answer_log_ttl: int = Field(60, ge=1)

@@ -61,6 +61,10 @@ class Context:
         """Of the errors that the operation's client was told."""
         self.extensions: Mapping[str, Any] = {}
         """The request's own, where the transport does not hand them to the schema."""
+        self.resume_after: str | None = None
+        """The cursor of the last event that the client received, where its transport says so beside the operation."""
+        self.cursor: str | None = None
+        """Of the event that is being sent, where the subscription can be resumed after it."""
         self.document: str | None = None
         """The text of the document, once it is known: a request may have named it by its hash."""
         self.outlet: Outlet | None = None

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Iterable
 from typing import Any, Final
 
 import structlog
-from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, OperationDefinitionNode
+from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, OperationDefinitionNode, get_operation_ast
 from strawberry.extensions import SchemaExtension
 from strawberry.extensions.runner import SchemaExtensionsRunner
+from strawberry.http import GraphQLRequestData
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types import ExecutionContext
@@ -167,6 +168,19 @@ class ColloquySchema(Schema):
         return await super().execute(
             query, variable_values, context_value, root_value, operation_name, allowed, operation_extensions
         )
+
+    async def operation_type(self, data: GraphQLRequestData, context: Context) -> OperationType | None:
+        """What is asked for: query, mutation or subscription. None for what will be refused: the execution says why."""
+        extensions, only = data.extensions or {}, self.settings.trusted_documents_only
+        try:
+            text = await text_to_run(context.services.trusted, data.query, extensions, only_trusted=only)
+            if not text:
+                return None
+            opened = self.documents.open(text, data.operation_name, data.variables)
+        except (GraphQLError, RequestError):
+            return None
+        found = get_operation_ast(opened.document, data.operation_name)
+        return None if found is None else OperationType(found.operation.value)
 
     async def _prepare_operation_async(
         self, context: ExecutionContext, extensions_runner: SchemaExtensionsRunner

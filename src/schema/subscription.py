@@ -29,8 +29,9 @@ class Subscription:
             str | None, strawberry.argument(description="The cursor of the last event that was received.")
         ] = None,
     ) -> AsyncGenerator[AnswerEvent, None]:
-        viewer = await follow_answer(info.context, id, after)
-        source: Any = AnswerSource(parse_id(NodeKind.ANSWER, id), viewer)
+        # What a browser says when it connects again is newer than what is written in the operation.
+        viewer = await follow_answer(info.context, id, info.context.resume_after or after)
+        source: Any = AnswerSource(parse_id(NodeKind.ANSWER, id), viewer, info.context)
         return source  # type: ignore[no-any-return]
 
     @strawberry.subscription(

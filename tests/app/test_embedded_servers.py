@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytestmark = pytest.mark.long
 _TESTS = Path(__file__).parents[1]
 _CONFIGURATION = f"""\
 [pytest]
@@ -22,7 +23,6 @@ import asyncio, os
 import asyncpg, pytest
 from embedded_servers import Servers
 
-pytestmark = pytest.mark.long
 
 async def make(servers, name):
     connection = await asyncpg.connect(servers.owner_url)

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from raw_socket import BINARY, PING, RawSocket, frame, operation
 from target import SUBSCRIPTION, VIEWER, Attack, Target, of_flood, of_socket, of_upgrade
+
+from raw_socket import BINARY, PING, RawSocket, frame, operation
 
 MANY = 1_000
 Send = Callable[[Target], Awaitable[str]]

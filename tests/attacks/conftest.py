@@ -12,11 +12,11 @@ import aiohttp
 import asyncpg
 import by_document
 import pytest
-from api_process import ApiProcess
 from measuring import Door, Quiet, measure_once
 from target import Target
 from viewer import WORD_MS, Viewer, text
 
+from api_process import ApiProcess
 from app.embedded.ports import free_port
 from app.embedded.processes import at_once
 from app.embedded.redis import EmbeddedRedis

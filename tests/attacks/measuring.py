@@ -7,9 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 import asyncpg
-from api_process import ApiProcess
 from target import Attack, Target
 from viewer import Viewer
+
+from api_process import ApiProcess
 
 WINDOW_SECONDS = 0.1
 """An attack is repeated for so long, one after another."""

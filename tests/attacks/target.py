@@ -15,11 +15,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-from raw_socket import Closed, RawSocket, Refused
 
 from core.security import TokenSigner
 from core.settings import Settings
 from product import Person
+from raw_socket import Closed, RawSocket, Refused
 
 REFUSED = 400
 """Of a document that is not executed, as the draft of GraphQL over HTTP has it for this type of response."""

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from api_process import ApiProcess
 from by_socket import MANY, flood
 from measuring import Door
 from target import VIEWER, Target
 
+from api_process import ApiProcess
 from app.embedded.ports import free_port
 from core.settings import Settings
 

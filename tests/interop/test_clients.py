@@ -1,7 +1,4 @@
-"""Client libraries, as they are published, against the running product.
-
-`graphql-sse` is not among them: the product has no transport for it.
-"""
+"""Client libraries, as they are published, against the running product."""
 
 from __future__ import annotations
 
@@ -39,6 +36,29 @@ async def test_graphql_ws_follows_an_answer_to_its_end(product: Product, run_nod
     assert said["text"] == said["stored"]
     assert FOUNDED in said["text"]
     assert (said["connections"], said["closed"]) == (1, [])
+
+
+async def test_graphql_sse_follows_an_answer_to_its_end(product: Product, run_node: RunNode) -> None:
+    person = await product.sign_up()
+    await person.ready_document(TEXT)
+    sent = await person.send(await person.conversation(), QUESTION)
+    said = await _run(run_node, "graphql_sse.mjs", person, sent["answer"]["id"])
+    assert said["text"] == said["stored"]
+    assert FOUNDED in said["text"]
+    assert (said["email"], said["wrong"]) == (person.email, ["GRAPHQL_VALIDATION_FAILED"])
+
+
+async def test_apollo_subscribes_over_http_by_its_multipart_protocol(product: Product, run_node: RunNode) -> None:
+    person = await product.sign_up()
+    await person.ready_document(TEXT)
+    sent = await person.send(await person.conversation(), QUESTION)
+    said = await _run(run_node, "apollo_multipart.mjs", person, sent["answer"]["id"])
+    assert said["error"] is None
+    assert said["text"] == said["stored"]
+    assert FOUNDED in said["text"]
+    assert "id" in said["foreign"]
+    assert said["email"] == person.email
+    assert said["types"][0] == "multipart/mixed"
 
 
 async def test_urql_queries_mutates_subscribes_and_keeps_its_document_cache_right(

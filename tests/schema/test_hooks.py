@@ -113,6 +113,13 @@ def test_the_executor_is_built_by_the_method_that_keeps_suggestions_out() -> Non
     assert DiscreetExecutor.build.__func__ is not Executor.build.__func__
 
 
+def test_results_one_after_another_become_a_response_in_the_method_that_we_override() -> None:
+    assert ColloquyGraphQL._create_streaming_response is not GraphQL._create_streaming_response
+    source = inspect.getsource(GraphQL.run)
+    assert "isinstance(result, SubscriptionExecutionResult)" in source
+    assert "self._create_streaming_response(" in source
+
+
 def test_the_parser_says_in_these_words_that_a_document_is_too_long_or_too_deep() -> None:
     with pytest.raises(GraphQLSyntaxError, match="Document contains more than 3 tokens"):
         parse("{ a b }", max_tokens=3)

@@ -76,6 +76,12 @@ def account_arguments(account: Account | None) -> Credentials:
     return {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
+def end_with_parent(death_signal: int = signal.SIGTERM) -> None:
+    """From within a child: have the kernel send this when the parent ends (Linux; elsewhere nothing happens)."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+
+
 def _bind_to_parent(death_signal: int) -> Callable[[], None] | None:
     if _libc is None:
         return None

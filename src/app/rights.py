@@ -1,0 +1,73 @@
+"""What an open connection may still do: looked at for as long as it lasts, on a socket and over HTTP."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+from typing import Any
+
+from graphql import FieldNode, GraphQLError, OperationDefinitionNode, get_operation_ast, parse
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.errors import RequestError
+from datastores.records import UserRecord
+from resolvers.context import Context
+
+AGAIN_SECONDS = 1.0
+"""Pause after PostgreSQL could not be asked."""
+OWN_FIELDS = frozenset({"answer"})
+"""Subscriptions to what is the person's own: a weaker role still reads it."""
+
+
+async def changed_rights(connection: Context) -> AsyncGenerator[UserRecord | RequestError, None]:
+    """The person, whenever the role has become weaker; and last, when nothing is left, why. Within two seconds each.
+
+    `connection.claims` may be renewed meanwhile. Nothing comes where nobody is signed in.
+    """
+    standings = connection.services.standings
+    known: UserRecord | None = None
+    async with standings.watch(connection.reads.tenant_id) as watch:
+        while (claims := connection.claims) is not None:
+            left = _seconds_left(claims.expires_at)
+            if left <= 0:
+                yield RequestError.unauthenticated(
+                    "The access token has expired: renew it with a ping, or connect again."
+                )
+                return
+            context = connection.for_operation()
+            try:
+                person = await standings.person(context.reads, claims)
+            except RequestError as error:
+                yield error
+                return
+            except (SQLAlchemyError, OSError):
+                left = min(left, AGAIN_SECONDS)
+            else:
+                if known is not None and not person.role.covers(known.role):
+                    yield person
+                known = person
+            finally:
+                await context.aclose()
+            await watch.news(claims.session_id, left)
+
+
+def too_weak_for(document: str | None, operation_name: str | None, person: UserRecord) -> RequestError | None:
+    """Why an operation ends when the role has become this one; None where it follows what is the person's own."""
+    if _root_fields(document, operation_name) <= OWN_FIELDS:
+        return None
+    return RequestError.forbidden(f"Your role is now {person.role.value}: subscribe again.")
+
+
+def _seconds_left(expires_at: datetime | None) -> float:
+    return math.inf if expires_at is None else (expires_at - datetime.now(UTC)).total_seconds()
+
+
+def _root_fields(document: str | None, operation_name: str | None) -> set[str]:
+    """Names of the operation's root fields."""
+    try:
+        found: OperationDefinitionNode | None = get_operation_ast(parse(document or ""), operation_name)
+    except GraphQLError:
+        return {""}
+    nodes: tuple[Any, ...] = tuple(found.selection_set.selections) if found else ()
+    return {node.name.value if isinstance(node, FieldNode) else "" for node in nodes}
