@@ -113,6 +113,8 @@ def _own_settings(
         secret_key="a secret key for tests, 32 characters",  # type: ignore[arg-type]
         data_dir=data_dir,
         local_token_interval_ms=0,
+        # Tests ask the same again and again, and want to see the model asked.
+        cache_ttl_llm_responses=0,
         port=0,
         **PLENTY,  # type: ignore[arg-type]
     )

@@ -14,10 +14,12 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from answers.asking import Asking, Candidate
+from answers.budget import Fitted, fit
 from answers.citations import CitationFilter
+from answers.memory import Memory, Recall
 from answers.pace import Pace
 from answers.patience import Patience
-from answers.prompt import HISTORY_MESSAGES, build_request
+from answers.prompt import HISTORY_MESSAGES, RULES, build_request
 from answers.retrieval import retrieve
 from answers.writer import MAX_DELTA_CHARS, AnswerWriter
 from core.errors import ErrorCode, FailureError, ProviderError
@@ -28,9 +30,10 @@ from datastores.answer_events import AnswerStepKind, Body, Completed, Failed, St
 from datastores.answer_log import AnswerLog, SupersededError
 from datastores.answer_slots import AnswerSlots
 from datastores.answer_turns import ClaimedAnswer
+from datastores.context_cache import Turn
 from datastores.models import AnswerStatus, MessageRole
 from datastores.postgres import Postgres
-from datastores.records import MessageRecord, PassageRecord
+from datastores.records import PassageRecord
 from datastores.transactions import LazyRead
 from providers.base import ChatEvent, ChatFinished, ChatRequest, StopReason, TextDelta
 from providers.follow_ups import standalone
@@ -53,6 +56,7 @@ class Services:
     slots: AnswerSlots
     providers: Providers
     pace: Pace
+    memory: Memory
 
 
 class Attempt:
@@ -80,6 +84,9 @@ class Attempt:
         self._streaming: asyncio.Timeout | None = None
         self._asking = Asking(services.settings, ask=self._ask, begun=self._has_begun, tell=self._tell_retrying)
         self._request: ChatRequest | None = None
+        self._history: list[Turn] = []
+        """What went before the question, all of it."""
+        self._recall = Recall(services.memory.answers, tenant_id, claimed)
 
     def interrupt(self, reason: FailureError) -> None:
         """Have the answer end now, as failed for this reason; what it has said is kept. Too late changes nothing."""
@@ -156,13 +163,16 @@ class Attempt:
 
     async def _stream(self) -> None:
         self._writer.say([Step(AnswerStepKind.RETRIEVING)])
-        passages, history = await self._gather()
-        self._filter = CitationFilter(passages)
-        self._writer.say([Step(AnswerStepKind.READING, _reading(passages))])
+        found = await self._gather()
+        fitted = self._fit(found)
+        self._filter = CitationFilter(fitted.passages)
+        self._writer.say([Step(AnswerStepKind.READING, _reading(fitted.passages))])
+        if fitted.told is not None:
+            self._writer.say([Step(AnswerStepKind.CONTEXT_CUT, fitted.told)])
         self._request = build_request(
             question=self._claimed.question,
-            passages=passages,
-            history=history,
+            passages=fitted.passages,
+            history=fitted.history,
             instructions=self._claimed.instructions,
             model=self._model,
             temperature=self._claimed.temperature,
@@ -183,9 +193,11 @@ class Attempt:
         chat = self._services.providers.chat(candidate.provider)
         self._model = candidate.model = candidate.model or chat.default_model
         self._finished = None
-        await self._forward(chat.stream(replace(self._request, model=self._model)))
+        request = replace(self._request, model=self._model)
+        remembered = await self._recall.stream(candidate.provider, request)
+        await self._forward(remembered or chat.stream(request))
         self._writer.say(self._filter.finish())
-        self._check_end()
+        await self._recall.keep(candidate.provider, request, self._checked_end())
 
     def _has_begun(self) -> bool:
         return self._first_token_ms is not None
@@ -193,24 +205,37 @@ class Attempt:
     def _tell_retrying(self, detail: str) -> None:
         self._writer.say([Step(AnswerStepKind.RETRYING, detail)])
 
-    async def _gather(self) -> tuple[list[PassageRecord], list[MessageRecord]]:
+    def _fit(self, passages: list[PassageRecord]) -> Fitted:
+        claimed = self._claimed
+        budget = claimed.context_tokens or self._services.settings.context_tokens
+        return fit((RULES, claimed.instructions, claimed.question), passages, self._history, budget)
+
+    async def _gather(self) -> list[PassageRecord]:
+        """Read what went before, and find passages."""
         claimed = self._claimed
         embeddings = self._services.providers.embeddings(claimed.embedding_model_id)
         # Two transactions, with the embedding of the question between them: no connection waits for a model.
+        self._history = await self._turns_before()
+        earlier = [turn.text for turn in self._history if turn.role is MessageRole.USER]
         async with aclosing(LazyRead(self._services.postgres, self._tenant_id)) as reads:
-            history = await conversations.history_before(
-                reads, claimed.conversation_id, claimed.question_sequence, HISTORY_MESSAGES
-            )
-        earlier = [message.text for message in history if message.role is MessageRole.USER]
-        async with aclosing(LazyRead(self._services.postgres, self._tenant_id)) as reads:
-            passages = await retrieve(
+            return await retrieve(
                 reads,
                 embeddings,
                 standalone(claimed.question, earlier),
                 top_k=self._services.settings.retrieval_top_k,
                 assistant_id=claimed.assistant_id,
             )
-        return passages, history
+
+    async def _turns_before(self) -> list[Turn]:
+        claimed, contexts = self._claimed, self._services.memory.contexts
+        kept = await contexts.get(self._tenant_id, claimed.conversation_id, claimed.previous_question)
+        if kept is not None:
+            return kept
+        async with aclosing(LazyRead(self._services.postgres, self._tenant_id)) as reads:
+            said = await conversations.history_before(
+                reads, claimed.conversation_id, claimed.question_sequence, HISTORY_MESSAGES
+            )
+        return [Turn(message.role, message.text) for message in said]
 
     async def _forward(self, stream: AsyncGenerator[ChatEvent, None]) -> None:
         """Carry the provider's text to the log, piece by piece; `provider_timeout` bounds each wait."""
@@ -243,6 +268,7 @@ class Attempt:
             raise ProviderError(
                 ErrorCode.PROVIDER_BAD_RESPONSE, "The model did not come to an end. Ask more briefly.", retryable=False
             )
+        self._recall.note(text)
         if len(text) <= MAX_DELTA_CHARS:
             self._writer.say(self._filter.feed(text))
             return
@@ -256,7 +282,7 @@ class Attempt:
             self._thinking = True
             self._writer.say([Step(AnswerStepKind.THINKING)])
 
-    def _check_end(self) -> None:
+    def _checked_end(self) -> ChatFinished:
         if self._finished is None:
             raise ProviderError(
                 ErrorCode.PROVIDER_BAD_RESPONSE, "The model broke off in the middle of its answer.", retryable=True
@@ -267,6 +293,7 @@ class Attempt:
             )
         if not self._filter.text.strip():
             raise ProviderError(ErrorCode.PROVIDER_BAD_RESPONSE, "The model gave an empty answer.", retryable=True)
+        return self._finished
 
     async def _store(self, failure: Failed | None) -> None:
         await self._writer.settle()
@@ -283,6 +310,7 @@ class Attempt:
             output_tokens=finished.output_tokens if finished else None,
             first_token_ms=self._first_token_ms,
             total_ms=self._elapsed_ms(),
+            cached=self._recall.hit,
             given_up=self._asking.given_up,
         )
         async with self._services.postgres.write(self._tenant_id) as tx:
@@ -292,6 +320,21 @@ class Attempt:
         terminal: Body = failure or Completed(self._answer_id)
         self._writer.say([terminal])
         await self._writer.settle()
+        await self._remember_turn(outcome)
+
+    async def _remember_turn(self, outcome: answers.Outcome) -> None:
+        """Have what was said at hand for the next question."""
+        claimed, contexts = self._claimed, self._services.memory.contexts
+        if claimed.regenerated and outcome.status is not AnswerStatus.COMPLETED:
+            # The conversation goes on with the answer that was there before.
+            await contexts.forget(self._tenant_id, claimed.conversation_id)
+            return
+        turns = [*self._history, Turn(MessageRole.USER, claimed.question)]
+        if outcome.text:
+            turns.append(Turn(MessageRole.ASSISTANT, outcome.text))
+        await contexts.put(
+            self._tenant_id, claimed.conversation_id, claimed.question_sequence, turns[-HISTORY_MESSAGES:]
+        )
 
     @property
     def _model_asked_at(self) -> datetime:

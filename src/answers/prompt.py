@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from datastores.context_cache import Turn
 from datastores.models import MessageRole
-from datastores.records import MessageRecord, PassageRecord
+from datastores.records import PassageRecord
 from providers.base import ChatMessage, ChatRequest, ContextPassage
 
 HISTORY_MESSAGES = 20
-HISTORY_CHARS = 8_000
-"""About 2,000 tokens: enough for follow-up questions, small beside any current model's window."""
 NO_ANSWER = "The documents do not answer this."
 
 RULES = f"""You answer questions from an organisation's documents.
@@ -25,12 +24,12 @@ def build_request(
     *,
     question: str,
     passages: Sequence[PassageRecord],
-    history: Sequence[MessageRecord],
+    history: Sequence[Turn],
     instructions: str,
     model: str,
     temperature: float,
 ) -> ChatRequest:
-    """What the model is asked. Older history is dropped first, in whole messages, past `HISTORY_CHARS`."""
+    """What the model is asked."""
     numbered = tuple(
         ContextPassage(number, passage.document_name, passage.page, passage.text)
         for number, passage in enumerate(passages, start=1)
@@ -41,7 +40,10 @@ def build_request(
         temperature=temperature,
         system=f"{RULES}\n\n{instructions}".strip(),
         messages=(
-            *_history(history),
+            *(
+                ChatMessage("assistant" if turn.role is MessageRole.ASSISTANT else "user", turn.text)
+                for turn in history
+            ),
             ChatMessage("user", f"Context:\n\n{context}\n\nQuestion: {question}"),
         ),
         question=question,
@@ -51,14 +53,3 @@ def build_request(
 
 def _source(passage: ContextPassage) -> str:
     return passage.document_name if passage.page is None else f"{passage.document_name}, page {passage.page}"
-
-
-def _history(history: Sequence[MessageRecord]) -> list[ChatMessage]:
-    kept: list[ChatMessage] = []
-    room = HISTORY_CHARS
-    for message in reversed(history):
-        room -= len(message.text)
-        if room < 0:
-            break
-        kept.append(ChatMessage("assistant" if message.role is MessageRole.ASSISTANT else "user", message.text))
-    return kept[::-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from answers.memory import Memory
 from answers.pace import Pace
 from answers.producer import Services as ProducerServices
 from answers.supervisor import AnswerSupervisor
@@ -12,9 +13,11 @@ from core.errors import ConfigurationError
 from core.opaque_tokens import OpaqueTokens
 from core.security import TokenSigner
 from core.settings import Settings
+from datastores.answer_cache import AnswerCache
 from datastores.answer_log import AnswerLog
 from datastores.answer_slots import AnswerSlots
 from datastores.audit_file import AuditFile
+from datastores.context_cache import ContextCache
 from datastores.files import FileStorage
 from datastores.live import LiveChannels
 from datastores.postgres import Postgres
@@ -56,6 +59,43 @@ async def job_services(settings: Settings) -> AsyncGenerator[JobServices, None]:
 
 
 @asynccontextmanager
+async def producer_services(
+    settings: Settings, jobs: JobServices, circuit: RedisCircuit
+) -> AsyncGenerator[ProducerServices, None]:
+    """What a process needs that writes answers."""
+    cache = make_cache(settings)
+    try:
+        yield ProducerServices(
+            settings,
+            jobs.postgres,
+            AnswerLog(jobs.redis, finished_ttl=settings.answer_log_ttl),
+            AnswerSlots(jobs.redis, circuit, per_tenant=settings.rate_limit_concurrent_answers),
+            jobs.providers,
+            Pace(settings),
+            Memory(
+                AnswerCache(cache, ttl=settings.cache_ttl_llm_responses),
+                ContextCache(cache, ttl=settings.cache_ttl_conversations),
+            ),
+        )
+    finally:
+        await cache.aclose()
+
+
+@asynccontextmanager
+async def answer_supervisor(
+    services: ProducerServices, *, sweeping: bool = True
+) -> AsyncGenerator[AnswerSupervisor, None]:
+    """What writes answers in this process, and takes over those that others have left."""
+    supervisor = AnswerSupervisor(services)
+    if sweeping:
+        await supervisor.start()
+    try:
+        yield supervisor
+    finally:
+        await supervisor.aclose()
+
+
+@asynccontextmanager
 async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGenerator[Services, None]:
     """What an API process has. Running answers are cancelled first, the pools they use are closed last.
 
@@ -65,18 +105,12 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
     async with AsyncExitStack() as stack:
         jobs = await stack.enter_async_context(job_services(settings))
         await jobs.providers.check()
-        answer_log = AnswerLog(jobs.redis, finished_ttl=settings.answer_log_ttl)
         live = LiveChannels(jobs.redis)
         await live.start()
         stack.push_async_callback(live.aclose)
         circuit = RedisCircuit()
-        slots = AnswerSlots(jobs.redis, circuit, per_tenant=settings.rate_limit_concurrent_answers)
-        supervisor = AnswerSupervisor(
-            ProducerServices(settings, jobs.postgres, answer_log, slots, jobs.providers, Pace(settings))
-        )
-        if sweeping:
-            await supervisor.start()
-        stack.push_async_callback(supervisor.aclose)
+        producing = await stack.enter_async_context(producer_services(settings, jobs, circuit))
+        supervisor = await stack.enter_async_context(answer_supervisor(producing, sweeping=sweeping))
         audit_file = AuditFile(settings.data_dir / "logs" / "audit.log")
         stack.push_async_callback(audit_file.aclose)
         cache = make_cache(settings)
@@ -89,16 +123,17 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
             standings=Standings(jobs.postgres, sessions, live),
             postgres=jobs.postgres,
             redis=jobs.redis,
-            answer_log=answer_log,
+            answer_log=producing.answer_log,
             live=live,
-            topics=AnswerTopics(live, answer_log, jobs.postgres),
+            topics=AnswerTopics(live, producing.answer_log, jobs.postgres),
             files=jobs.files,
             providers=jobs.providers,
             queue=jobs.queue,
             supervisor=supervisor,
             trusted=TrustedDocuments(jobs.postgres, ttl=settings.cache_ttl_trusted_documents),
             rates=Rates(RateLimiter(jobs.redis, circuit), RateLimits.of(settings), Subjects(_secret(settings))),
-            slots=slots,
+            slots=producing.slots,
+            contexts=producing.memory.contexts,
             audit_file=audit_file,
         )
 

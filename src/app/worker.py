@@ -17,10 +17,11 @@ from arq.connections import ArqRedis
 from arq.worker import Worker
 from redis.asyncio import Redis
 
-from app.services import job_services
+from app.services import answer_supervisor, job_services, producer_services
 from core.settings import Settings
 from core.tasks import end_tasks, see_through
 from datastores import redis_keys
+from datastores.redis_circuit import RedisCircuit
 from datastores.redis_client import REDIS_ERRORS, make_redis
 from jobs.audit_partitions import make_audit_partitions
 from jobs.deliver_mail import deliver_mail, sweep_mail
@@ -57,6 +58,9 @@ async def run_worker(settings: Settings, stop: asyncio.Event | None = None) -> N
     stop = stop or asyncio.Event()
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(job_services(settings))
+        # The worker writes answers that API processes have left: one of its kind is enough for none to be forgotten.
+        producing = await stack.enter_async_context(producer_services(settings, services, RedisCircuit()))
+        await stack.enter_async_context(answer_supervisor(producing))
         if settings.smtp_url is None and settings.environment == "production":
             log.warning("SMTP_URL is not set: mail is written to files in DATA_DIR/mail, and nobody gets it")
         stopping = asyncio.create_task(stop.wait())

@@ -55,6 +55,10 @@ class Settings(BaseSettings):
     refresh_token_ttl: int = Field(30 * 86_400, ge=60)
     """Seconds a session may stay idle before it ends."""
     cache_ttl_sessions: int = Field(1_800, ge=1)
+    cache_ttl_conversations: int = Field(600, ge=0)
+    """Seconds that what was said in a conversation is kept at hand; 0: not at all."""
+    cache_ttl_llm_responses: int = Field(3_600, ge=0)
+    """Seconds that a model's answer is given again to the same prompt; 0: never."""
     """Seconds that Redis remembers a session after its last use."""
     password_reset_ttl: int = Field(3_600, ge=60)
     """Seconds that the link in a mail about a lost password is good for."""
@@ -165,6 +169,8 @@ class Settings(BaseSettings):
     stream_heartbeat_interval: float = Field(5.0, gt=0)
     """Seconds between signs of life in a response that goes on, over SSE or in parts."""
 
+    context_tokens: int = Field(8_000, ge=500)
+    """Of a prompt: history, passages, instructions and question; an assistant may have its own."""
     retrieval_top_k: int = Field(5, ge=1, le=20)
 
     answer_log_ttl: int = Field(60, ge=1)

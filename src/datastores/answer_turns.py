@@ -33,6 +33,14 @@ class ClaimedAnswer:
     model: str | None
     temperature: float
     embedding_model_id: str
+    context_tokens: int | None
+    """The assistant's budget for a prompt; None: the deployment's."""
+    cache_answers: bool
+    """Whether a model's answer to the same prompt may be given again."""
+    regenerated: bool
+    """Whether the question has an earlier answer: then a person wants another one."""
+    previous_question: int | None
+    """The number of the question before this one, in its conversation."""
 
 
 def _question_of(answer: sa.FromClause, question: sa.FromClause) -> sa.ColumnElement[bool]:
@@ -58,6 +66,23 @@ _blocked = (
 # As much of it as the platform role can see, which may read named columns only and no message.
 _another_begun = (
     sa.select(_other.c.id).where(_beside, _other.c.status == AnswerStatus.STREAMING).correlate(_answers).exists()
+)
+_earlier = (
+    sa.select(_other.c.id)
+    .where(_beside, _other.c.question_id == _answers.c.question_id, _other.c.id < _answers.c.id)
+    .correlate(_answers)
+    .exists()
+)
+_previous = (
+    sa.select(sa.func.max(_other_question.c.sequence))
+    .where(
+        _other_question.c.tenant_id == _answers.c.tenant_id,
+        _other_question.c.conversation_id == _answers.c.conversation_id,
+        _other_question.c.sequence < _messages.c.sequence,
+        _other_question.c.answer_id.is_(None),
+    )
+    .correlate(_answers, _messages)
+    .scalar_subquery()
 )
 
 
@@ -117,6 +142,10 @@ async def claim(tx: WriteTransaction, answer_id: UUID, seen_epoch: int) -> Claim
             _assistants.c.model,
             _assistants.c.temperature,
             _tenants.c.embedding_model_id,
+            _assistants.c.context_tokens,
+            _assistants.c.cache_answers,
+            _earlier,
+            _previous,
         )
         .select_from(_answers)
         .join(_messages, _question_of(_answers, _messages))

@@ -57,6 +57,8 @@ class Outcome:
     output_tokens: int | None
     first_token_ms: int | None
     total_ms: int
+    cached: bool = False
+    """Whether a model had been asked the same before, and this is what it answered then."""
     given_up: Sequence[GivenUp] = ()
     """The models that were asked before this one, in order."""
 
@@ -119,6 +121,7 @@ async def finish(tx: WriteTransaction, answer_id: UUID, epoch: int, outcome: Out
         "output_tokens": outcome.output_tokens,
         "first_token_ms": outcome.first_token_ms,
         "total_ms": outcome.total_ms,
+        "cached": outcome.cached,
         "finished_at": now,
     }
     statement = (

@@ -65,3 +65,13 @@ def tenant_changed(tenant_id: TenantId) -> str:
 def identity_live(tenant_id: TenantId) -> str:
     """The pub/sub channel that says whose session, role or suspension has changed."""
     return f"colloquy:{tenant_id.hex}:identity:live"
+
+
+def model_answer(tenant_id: TenantId, digest: str) -> str:
+    """What a model answered when it was asked what has this digest."""
+    return f"colloquy:{tenant_id.hex}:model-answer:{digest}"
+
+
+def conversation_context(tenant_id: TenantId, conversation_id: UUID) -> str:
+    """What was said in a conversation up to one of its questions; empty for a while after that has changed."""
+    return f"colloquy:{tenant_id.hex}:conversation:{conversation_id.hex}:context"

@@ -14,6 +14,7 @@ from core.settings import Settings
 from datastores.answer_log import AnswerLog
 from datastores.answer_slots import AnswerSlots
 from datastores.audit_file import AuditFile
+from datastores.context_cache import ContextCache
 from datastores.files import FileStorage
 from datastores.live import LiveChannels
 from datastores.postgres import Postgres
@@ -80,5 +81,6 @@ class Services:
     supervisor: AnswerSupervisor
     rates: Rates
     slots: AnswerSlots
+    contexts: ContextCache
     audit_file: AuditFile
     trusted: TrustedDocuments

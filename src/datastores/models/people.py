@@ -93,6 +93,10 @@ class Assistant(TenantRow, table=True):
     """None: the deployment's chat provider."""
     model: str | None = None
     temperature: float = 0.2
+    context_tokens: int | None = None
+    """Of a prompt, as estimated. None: the deployment's `CONTEXT_TOKENS`."""
+    cache_answers: bool = True
+    """Whether a model's answer to the same prompt may be given again within `CACHE_TTL_LLM_RESPONSES`."""
     document_scope: DocumentScope = Field(default=DocumentScope.ALL, sa_type=text_enum(DocumentScope))
     created_at: datetime = moment()
 
