@@ -13,6 +13,7 @@ from core.errors import ConfigurationError
 from core.opaque_tokens import OpaqueTokens
 from core.security import TokenSigner
 from core.settings import Settings
+from core.tasks import see_through
 from datastores.answer_cache import AnswerCache
 from datastores.answer_log import AnswerLog
 from datastores.answer_slots import AnswerSlots
@@ -34,6 +35,9 @@ from resolvers.following.topic import AnswerTopics
 from resolvers.services import Rates, Services
 from resolvers.standing import Standings
 from resolvers.trusted_documents import TrustedDocuments
+
+_END_SECONDS = 10.0
+"""For running answers to finish or to be handed over, and their tasks to end."""
 
 
 @asynccontextmanager
@@ -92,7 +96,8 @@ async def answer_supervisor(
     try:
         yield supervisor
     finally:
-        await supervisor.aclose()
+        # Whoever ends us may cancel again and again: half an end would leave a sweep's connection open.
+        await see_through(supervisor.aclose(), _END_SECONDS)
 
 
 @asynccontextmanager
