@@ -180,11 +180,12 @@ def free_port() -> int:
 
 
 async def main(arguments: argparse.Namespace) -> None:
+    rate = (str(arguments.tokens), str(arguments.rate), str(arguments.think))
     bare_port, our_port = free_port(), free_port()
     bare_url, our_url = f"http://127.0.0.1:{bare_port}", f"http://127.0.0.1:{our_port}"
     with tempfile.TemporaryDirectory(prefix="colloquy-bench-", ignore_cleanup_errors=True) as folder:
         async with (
-            process("-m", "chats_parts.provider", str(arguments.tokens), str(arguments.rate)) as (provider, _),
+            process("-m", "chats_parts.provider", *rate) as (provider, _),
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
         ):
             assert provider.stdout is not None
@@ -261,6 +262,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=500)
     parser.add_argument("--rate", type=float, default=100.0, help="tokens a second in each chat")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--think", type=float, default=0.5, help="seconds before the provider's first token")
     parser.add_argument("--spread", type=float, default=0.0, help="seconds over which the questions are asked")
     parser.add_argument("--merge", type=float, default=40.0, help="MERGE_LONGEST_MS")
     return parser.parse_args()
