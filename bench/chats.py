@@ -8,15 +8,17 @@ The product is `colloquy run` as it stands, with its worker, PostgreSQL and Redi
 behind OPENAI_BASE_URL, in a process of its own. The peer is bench/chats_parts/bare_proxy.py. Every token carries its
 number and the moment at which the provider wrote it, so that each one's order and delay are known.
 
-What is printed, of each: processor time of all server processes together for a token (whole run, from the question to
-the last terminal event); the longest chat's time from the provider's first token to the end, against the ideal; from
-the question to the end; what is added to the provider's first token; each token's delay; the longest gap.
+What is printed, of each: processor time of all server processes together for a token, of the whole run (from the first
+question to the last terminal event) and of the time in which all chats stream; the longest chat's time from the
+provider's first token to the end, against the ideal; from the question to the end; what is added to the provider's
+first token; each token's delay; the longest gap between two frames.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import statistics
 import sys
@@ -31,7 +33,7 @@ from pathlib import Path
 import aiohttp
 import psutil
 import uvloop
-from chats_parts.clients import Person, Seen, bare
+from chats_parts.clients import BEGUN, Person, Seen, bare
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parent / "src"
@@ -52,6 +54,7 @@ class Figures:
     name: str
     chats: int
     cpu_us: float
+    streaming_us: float
     parts_us: dict[str, float]
     streaming_s: float
     whole_s: float
@@ -62,7 +65,8 @@ class Figures:
 
     def line(self) -> str:
         return (
-            f"{self.name:8} {self.chats:5} {self.cpu_us:9.1f} {self.streaming_s:8.2f} {self.whole_s:7.2f}"
+            f"{self.name:8} {self.chats:5} {self.cpu_us:9.1f} {self.streaming_us:8.1f}"
+            f" {self.streaming_s:8.2f} {self.whole_s:7.2f}"
             f" {self.added_first_ms[0]:9.1f} {self.added_first_ms[1]:7.1f}"
             f" {self.delay_ms[0]:8.1f} {self.delay_ms[1]:7.1f}"
             f" {self.gap_ms[0]:8.1f} {self.gap_ms[1]:7.1f} {self.tokens_per_frame:7.2f}"
@@ -70,8 +74,8 @@ class Figures:
 
 
 HEADER = (
-    "                 CPU us  stream   whole  added to first    token's delay       longest gap  tokens\n"
-    "server   chats  a token       s       s  p50 ms  max ms    p50 ms  p99 ms    p50 ms  max ms  a frame"
+    "              CPU us a token      stream   whole  added to first    token's delay       longest gap  tokens\n"
+    "server   chats    whole  streams       s       s  p50 ms  max ms    p50 ms  p99 ms    p50 ms  max ms  a frame"
 )
 
 
@@ -87,12 +91,31 @@ def cpu_seconds(server: psutil.Process) -> Counter[str]:
     return used
 
 
+async def while_all_stream(chats: int, server: psutil.Process) -> float:
+    """Microseconds of processor time for a token, from when all chats have begun to when the first one ends.
+
+    NaN where there is no such time worth measuring.
+    """
+    # Looked at now and then: to be told of each token would cost the clients more.
+    while len(BEGUN) < chats or not all(one.first_at for one in BEGUN):  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    before, tokens = cpu_seconds(server), sum(len(one.latencies) for one in BEGUN)
+    while not any(one.ended_at for one in BEGUN):  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    came = sum(len(one.latencies) for one in BEGUN) - tokens
+    used = cpu_seconds(server).total() - before.total()
+    return 1e6 * used / came if came > 20 * chats else math.nan
+
+
 async def measure(name: str, chats: int, tokens: int, run: Run, server: psutil.Process) -> Figures:
     """Run, check that every token has come, and give the figures."""
     start = await run(chats)
+    BEGUN.clear()
     before = cpu_seconds(server)
-    async with asyncio.timeout(120):
+    watching = asyncio.create_task(while_all_stream(chats, server))
+    async with asyncio.timeout(180):
         seen = await start()
+    streaming = await watching
     used = cpu_seconds(server)
     used.subtract(before)
     for one in seen:
@@ -106,6 +129,7 @@ async def measure(name: str, chats: int, tokens: int, run: Run, server: psutil.P
         name,
         chats,
         1e6 * used.total() / (chats * tokens),
+        streaming,
         {part: 1e6 * seconds / (chats * tokens) for part, seconds in used.items()},
         max(one.ended_at - one.first_written_at for one in seen),
         max(one.ended_at - one.asked_at for one in seen),
@@ -156,11 +180,12 @@ def free_port() -> int:
 
 
 async def main(arguments: argparse.Namespace) -> None:
+    rate = (str(arguments.tokens), str(arguments.rate), str(arguments.think))
     bare_port, our_port = free_port(), free_port()
     bare_url, our_url = f"http://127.0.0.1:{bare_port}", f"http://127.0.0.1:{our_port}"
     with tempfile.TemporaryDirectory(prefix="colloquy-bench-", ignore_cleanup_errors=True) as folder:
         async with (
-            process("-m", "chats_parts.provider", str(arguments.tokens), str(arguments.rate)) as (provider, _),
+            process("-m", "chats_parts.provider", *rate) as (provider, _),
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
         ):
             assert provider.stdout is not None
@@ -182,13 +207,20 @@ async def main(arguments: argparse.Namespace) -> None:
                 await wait_until_up(http, f"{our_url}/readyz")
                 person = await Person.sign_up(http, our_url, "bench")
 
+                def wait(number: int, chats: int) -> float:
+                    return arguments.spread * number / chats
+
                 async def with_proxy(chats: int) -> Callable[[], Awaitable[list[Seen]]]:
-                    return lambda: asyncio.gather(*(bare(http, bare_url, number) for number in range(chats)))
+                    return lambda: asyncio.gather(
+                        *(bare(http, bare_url, number, wait(number, chats)) for number in range(chats))
+                    )
 
                 async def with_colloquy(chats: int) -> Callable[[], Awaitable[list[Seen]]]:
                     conversations = [await person.conversation() for _ in range(chats)]
                     ready = asyncio.Barrier(chats)
-                    return lambda: asyncio.gather(*(person.ask(c, n, ready) for n, c in enumerate(conversations)))
+                    return lambda: asyncio.gather(
+                        *(person.ask(c, n, ready, wait(n, chats)) for n, c in enumerate(conversations))
+                    )
 
                 # What is loaded with the first answer is not what is measured.
                 for prepare in (with_proxy, with_colloquy):
@@ -230,6 +262,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=500)
     parser.add_argument("--rate", type=float, default=100.0, help="tokens a second in each chat")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--think", type=float, default=0.5, help="seconds before the provider's first token")
+    parser.add_argument("--spread", type=float, default=0.0, help="seconds over which the questions are asked")
     parser.add_argument("--merge", type=float, default=40.0, help="MERGE_LONGEST_MS")
     return parser.parse_args()
 

@@ -22,6 +22,10 @@ ANSWER = """subscription($id: ID!) { answer(id: $id) { __typename ... on StreamE
   ... on AnswerFailed { failure { code message } } } }"""
 
 
+BEGUN: list[Seen] = []
+"""The chats of the run that goes on."""
+
+
 @dataclass
 class Seen:
     """One chat. Moments are on the monotonic clock."""
@@ -39,6 +43,9 @@ class Seen:
     """The longest time between two frames with text."""
     _last_at: float = 0.0
     _rest: str = ""
+
+    def __post_init__(self) -> None:
+        BEGUN.append(self)
 
     def text(self, text: str) -> None:
         """Take a piece of the answer; tokens may be cut anywhere. Raises where one is missing or out of order."""
@@ -70,9 +77,10 @@ class Seen:
             self.latencies.append(now - float(written))
 
 
-async def bare(http: aiohttp.ClientSession, url: str, number: int) -> Seen:
-    """One chat with the bare proxy."""
+async def bare(http: aiohttp.ClientSession, url: str, number: int, wait: float) -> Seen:
+    """One chat with the bare proxy, after so many seconds."""
     seen = Seen()
+    await asyncio.sleep(wait)
     async with http.ws_connect(f"{url}/chat") as socket:
         seen.asked_at = time.monotonic()
         await socket.send_str(f"Question {number}")
@@ -113,7 +121,7 @@ class Person:
     async def conversation(self) -> str:
         return (await self.query(START, {}))["conversation"]["id"]  # type: ignore[no-any-return]
 
-    async def ask(self, conversation: str, number: int, ready: asyncio.Barrier) -> Seen:
+    async def ask(self, conversation: str, number: int, ready: asyncio.Barrier, wait: float) -> Seen:
         """One chat: a socket that is open, then the question, then the answer's events to the terminal one."""
         seen = Seen()
         async with self._http.ws_connect(f"{self._url}/graphql", protocols=("graphql-transport-ws",)) as socket:
@@ -121,6 +129,7 @@ class Person:
             await socket.send_json(init)
             await socket.receive()
             await ready.wait()
+            await asyncio.sleep(wait)
             seen.asked_at = time.monotonic()
             sent = await self.query(SEND, {"conversationId": conversation, "text": f"Question {number}"})
             payload = {"query": ANSWER, "variables": {"id": sent["answer"]["id"]}}

@@ -28,6 +28,8 @@ class Stamped:
 
     tokens: int
     per_second: float
+    before: float
+    """Seconds to the first one."""
 
 
 class StampingServer(OpenAIServer):
@@ -37,6 +39,7 @@ class StampingServer(OpenAIServer):
         if not isinstance(step, Stamped):
             await super()._play(step, response, request)
             return
+        await asyncio.sleep(step.before)
         began = time.monotonic()
         for number in range(step.tokens):
             due = began + number / step.per_second
@@ -45,13 +48,13 @@ class StampingServer(OpenAIServer):
             await response.write(b"%b %d:%.5f%b" % (BEFORE, number, time.monotonic(), AFTER))
 
 
-async def serve(tokens: int, per_second: float) -> None:
+async def serve(tokens: int, per_second: float, before: float) -> None:
     server = StampingServer()
-    server.script = [Stamped(tokens, per_second), Say(finish="stop"), Usage(100, tokens), Done()]  # type: ignore[list-item]
+    server.script = [Stamped(tokens, per_second, before), Say(finish="stop"), Usage(100, tokens), Done()]  # type: ignore[list-item]
     await server.start()
     print(server.base_url, flush=True)
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1]), float(sys.argv[2])))
+    uvloop.run(serve(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])))

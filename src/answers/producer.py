@@ -20,7 +20,7 @@ from answers.memory import Memory, Recall
 from answers.pace import Pace
 from answers.patience import Patience
 from answers.prompt import HISTORY_MESSAGES, RULES, build_request
-from answers.retrieval import retrieve
+from answers.retrieval import retrieve, told
 from answers.writer import MAX_DELTA_CHARS, AnswerWriter
 from core.errors import ErrorCode, FailureError, ProviderError
 from core.ids import TenantId
@@ -82,7 +82,9 @@ class Attempt:
         self._characters = 0
         self._interruption: FailureError | None = None
         self._streaming: asyncio.Timeout | None = None
-        self._asking = Asking(services.settings, ask=self._ask, begun=self._has_begun, tell=self._tell_retrying)
+        self._asking = Asking(
+            services.settings, ask=self._ask, begun=lambda: self._first_token_ms is not None, tell=self._tell
+        )
         self._request: ChatRequest | None = None
         self._history: list[Turn] = []
         """What went before the question, all of it."""
@@ -166,7 +168,7 @@ class Attempt:
         found = await self._gather()
         fitted = self._fit(found)
         self._filter = CitationFilter(fitted.passages)
-        self._writer.say([Step(AnswerStepKind.READING, _reading(fitted.passages))])
+        self._writer.say([Step(AnswerStepKind.READING, told(fitted.passages))])
         if fitted.told is not None:
             self._writer.say([Step(AnswerStepKind.CONTEXT_CUT, fitted.told)])
         self._request = build_request(
@@ -181,9 +183,8 @@ class Attempt:
 
     def _candidates(self) -> list[Candidate]:
         """The assistant's model, then the deployment's fallback, if that is another provider's."""
-        settings = self._services.settings
         first = Candidate(self._provider, self._claimed.model)
-        second = settings.fallback_chat_provider
+        second = self._services.settings.fallback_chat_provider
         return [first] if second in (None, first.provider) else [first, Candidate(second, None)]
 
     async def _ask(self, candidate: Candidate) -> None:
@@ -199,10 +200,10 @@ class Attempt:
         self._writer.say(self._filter.finish())
         await self._recall.keep(candidate.provider, request, self._checked_end())
 
-    def _has_begun(self) -> bool:
-        return self._first_token_ms is not None
-
-    def _tell_retrying(self, detail: str) -> None:
+    def _tell(self, detail: str) -> None:
+        if self._interruption is not None:
+            # A library has made its own error of the cancellation: nobody is asked again.
+            raise self._interruption
         self._writer.say([Step(AnswerStepKind.RETRYING, detail)])
 
     def _fit(self, passages: list[PassageRecord]) -> Fitted:
@@ -253,8 +254,9 @@ class Attempt:
                         elif isinstance(event, ChatFinished):
                             self._finished = event
                             return
-                        else:
-                            self._show_thinking()
+                        elif not self._thinking:
+                            self._thinking = True
+                            self._writer.say([Step(AnswerStepKind.THINKING)])
             except TimeoutError:
                 raise ProviderError(
                     ErrorCode.TIMED_OUT, "The model did not answer in time. Try again.", retryable=True
@@ -276,11 +278,6 @@ class Attempt:
             self._writer.say(self._filter.feed(text[at : at + MAX_DELTA_CHARS]))
             # A megabyte at once must not hold up the process's other answers.
             await asyncio.sleep(0)
-
-    def _show_thinking(self) -> None:
-        if not self._thinking:
-            self._thinking = True
-            self._writer.say([Step(AnswerStepKind.THINKING)])
 
     def _checked_end(self) -> ChatFinished:
         if self._finished is None:
@@ -343,11 +340,3 @@ class Attempt:
 
     def _elapsed_ms(self) -> int:
         return round((time.monotonic() - self._began) * 1000)
-
-
-def _reading(passages: list[PassageRecord]) -> str:
-    names = list(dict.fromkeys(passage.document_name for passage in passages))
-    if not names:
-        return "No passage is near enough to the question."
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return f"{len(passages)} passage{'s' if len(passages) > 1 else ''} from {shown}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from datastores.passages import find_passages
@@ -38,3 +39,12 @@ async def retrieve(
         assistant_id=assistant_id,
         within_scopes=within_scopes,
     )
+
+
+def told(passages: Sequence[PassageRecord]) -> str:
+    """What was found, for a person to see."""
+    names = list(dict.fromkeys(passage.document_name for passage in passages))
+    if not names:
+        return "No passage is near enough to the question."
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"{len(passages)} passage{'s' if len(passages) > 1 else ''} from {shown}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from uuid import UUID, uuid4
 
 from redis.asyncio import Redis
@@ -21,24 +22,8 @@ _RENEW_EVERY = 32
 SLICE_BYTES = 32 * 1024
 """Read at once, and so held for a viewer that takes it slowly."""
 
-# KEYS: log, meta, channel. ARGV: epoch, generation, sequence of the first event, ttl (0: as it was), event…
-# Answers: 1 appended, -1 the epoch is old, -2 the log is lost or its tail is not ours.
-_APPEND = """
-local owner = redis.call('HMGET', KEYS[2], 'epoch', 'generation')
-if owner[1] and tonumber(owner[1]) > tonumber(ARGV[1]) then return -1 end
-if owner[2] ~= ARGV[2] or redis.call('LLEN', KEYS[1]) ~= tonumber(ARGV[3]) - 1 then return -2 end
-for i = 5, #ARGV do
-  redis.call('RPUSH', KEYS[1], ARGV[i])
-  redis.call('PUBLISH', KEYS[3], ARGV[i])
-end
-if ARGV[4] ~= '0' then
-  redis.call('EXPIRE', KEYS[1], ARGV[4])
-  redis.call('EXPIRE', KEYS[2], ARGV[4])
-end
-return 1
-"""
-
-# The same arguments; the events become the whole log of a new generation.
+# KEYS: log, meta, channel. ARGV: epoch, generation, sequence of the first event, ttl, event…
+# The events become the whole log of a new generation. Answers: 1 begun, -1 the epoch is old.
 _BEGIN = """
 local epoch = redis.call('HGET', KEYS[2], 'epoch')
 if epoch and tonumber(epoch) > tonumber(ARGV[1]) then return -1 end
@@ -119,7 +104,7 @@ class AnswerLog:
     def __init__(self, redis: Redis, *, finished_ttl: int) -> None:
         self._redis = redis
         self._finished_ttl = finished_ttl
-        self._appends = AppendQueue(redis, redis.register_script(_APPEND), 3)
+        self._appends = AppendQueue(redis)
         self._begin = redis.register_script(_BEGIN)
         self._hold = redis.register_script(_HOLD)
         self._drop = redis.register_script(_DROP)
@@ -132,11 +117,7 @@ class AnswerLog:
         encoded = [encode_event(generation, number, body) for number, body in enumerate(events, start=1)]
         _raise_refusal(
             await self._begin(
-                keys=[
-                    redis_keys.answer_log(tenant_id, answer_id),
-                    redis_keys.answer_meta(tenant_id, answer_id),
-                    redis_keys.answer_live(tenant_id, answer_id),
-                ],
+                keys=_keys(tenant_id, answer_id),
                 args=[epoch, generation, 1, ttl, *encoded],
             )
         )
@@ -154,13 +135,10 @@ class AnswerLog:
             ttl = self._finished_ttl
         else:
             ttl = RUNNING_LOG_TTL if last // _RENEW_EVERY != (sequence - 1) // _RENEW_EVERY else 0
+        encoded = [encode_event(generation, number, body) for number, body in enumerate(events, start=sequence)]
         _raise_refusal(
-            await self._appends.run(
-                redis_keys.answer_log(tenant_id, answer_id),
-                redis_keys.answer_meta(tenant_id, answer_id),
-                redis_keys.answer_live(tenant_id, answer_id),
-                *(epoch, generation, sequence, ttl),
-                *[encode_event(generation, number, body) for number, body in enumerate(events, start=sequence)],
+            await self._appends.append(
+                _keys(tenant_id, answer_id), (epoch, generation, sequence, ttl, len(encoded), *encoded)
             )
         )
 
@@ -193,6 +171,16 @@ class AnswerLog:
             return []
         values = await self._redis.mget([redis_keys.answer_lease(*answer) for answer in answers])
         return [value is not None for value in values]
+
+
+@lru_cache(maxsize=1_024)
+def _keys(tenant_id: TenantId, answer_id: UUID) -> tuple[str, str, str]:
+    """Log, meta and channel; remembered, because an answer needs them for each append."""
+    return (
+        redis_keys.answer_log(tenant_id, answer_id),
+        redis_keys.answer_meta(tenant_id, answer_id),
+        redis_keys.answer_live(tenant_id, answer_id),
+    )
 
 
 def _raise_refusal(outcome: int) -> None:

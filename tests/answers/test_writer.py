@@ -221,6 +221,22 @@ async def test_scripts_that_redis_has_forgotten_are_sent_again(desk: Desk) -> No
         assert await desk.bodies(answer) == [Started(answer, 1), Delta("a")]
 
 
+async def test_a_connection_that_is_cut_is_made_again_and_nothing_is_missing_or_there_twice(desk: Desk) -> None:
+    answer = uuid4()
+    writer = await desk.writer(answer)
+    writer.say([Delta("one ")])
+    await in_time(writer.settle())
+    connection = desk.log._appends._connection
+    assert connection is not None
+    host, port = connection._writer.get_extra_info("sockname")
+    assert await desk.redis.client_kill_filter(addr=f"{host}:{port}") == 1
+    for text in ("two ", "three"):
+        writer.say([Delta(text)])
+        await in_time(writer.settle())
+    await writer.aclose()
+    assert (await desk.bodies(answer))[1:] == [Delta("one "), Delta("two "), Delta("three")]
+
+
 async def test_one_answer_s_refusal_is_not_another_s(desk: Desk) -> None:
     mine, lost = uuid4(), uuid4()
     writer, late = await desk.writer(mine), await desk.writer(lost)
