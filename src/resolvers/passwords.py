@@ -65,14 +65,16 @@ async def change_password(
     stored = await members.password_hash_of(context.reads, person.id)
     organization = (await tenant_of(context.reads)).name
     await context.reads.aclose()
-    if not await matches(stored, current):
-        return InvalidCredentials("The current password is wrong.")
+    wrong = InvalidCredentials("The current password is wrong.")
+    if not await matches(stored, current) or stored is None:
+        return wrong
     about = (person.email, person.name, organization)
     if (refused := await refuse(new, "newPassword", about)) is not None:
         return refused
     replacement = await hashed(new)
     async with context.write() as tx:
-        await members.set_password(tx, person.id, replacement)
+        if not await members.replace_password(tx, person.id, stored, replacement):
+            return wrong
         # A link to another password, asked for before, is worthless now.
         await drop_tokens(tx, person.id, TokenPurpose.PASSWORD_RESET)
         ended = await sessions.revoke(
