@@ -12,9 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from core.security import TokenSigner
 from core.settings import Settings
-from owner import as_owner, set_role
+from owner import as_owner, set_role, short_lived
 from product import PROGRESS, Person, Product, running_product
 
 WITHIN = 2.0
@@ -163,13 +162,3 @@ async def test_what_is_no_message_closes_the_socket_with_a_reason(product: Produ
         await socket.send_str(frame)
         assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
         assert socket.close_code == 4400
-
-
-def short_lived(person: Person, seconds: int) -> str:
-    """A genuine token of the person's session that is good for so many seconds."""
-    secret = person.product.settings.secret_key
-    assert secret is not None
-    claims = person.product.services.signer.check_access(person.token)
-    assert claims.user_id is not None
-    signer = TokenSigner(secret.get_secret_value(), access_ttl=seconds)
-    return signer.issue_access(claims.user_id, claims.tenant_id, claims.session_id)[0]

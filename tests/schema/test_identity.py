@@ -10,8 +10,7 @@ import aiohttp
 import pytest
 
 from core.ids import new_id
-from core.security import TokenSigner
-from owner import as_owner, set_role
+from owner import as_owner, set_role, short_lived
 from product import PASSWORD, Person, Product
 
 SIGN_UP = """mutation($input: SignUpInput!) { signUp(input: $input) { __typename
@@ -224,18 +223,8 @@ async def test_nobody_is_told_to_sign_in_and_changes_nothing(own_product: Produc
     assert await as_owner(own_product.settings, "SELECT count(*) FROM conversations") == [(0,)]
 
 
-def expired_token(person: Person) -> str:
-    """A genuine token of the person's session whose time is over."""
-    secret = person.product.settings.secret_key
-    assert secret is not None
-    claims = person.product.services.signer.check_access(person.token)
-    assert claims.user_id is not None
-    signer = TokenSigner(secret.get_secret_value(), access_ttl=-1)
-    return signer.issue_access(claims.user_id, claims.tenant_id, claims.session_id)[0]
-
-
 async def test_an_expired_token_is_refused_with_the_reason(product: Product) -> None:
-    expired = expired_token(await product.sign_up())
+    expired = short_lived(await product.sign_up(), -1)
     body = await product.post(VIEWER, token=expired)
     assert code_of(body) == "UNAUTHENTICATED"
     assert "expired" in body["errors"][0]["message"]
@@ -271,7 +260,7 @@ async def test_a_socket_with_a_bad_token_is_closed_as_forbidden(product: Product
 
 
 async def test_a_socket_with_an_expired_token_is_closed_as_forbidden(product: Product) -> None:
-    token = expired_token(await product.sign_up())
+    token = short_lived(await product.sign_up(), -1)
     assert await _close_code(product, {"authorization": f"Bearer {token}"}) == 4403
 
 
