@@ -42,7 +42,7 @@ REASON_BYTES = 123
 AGAIN_SECONDS = 1.0
 """Pause after PostgreSQL could not be asked."""
 OWN_FIELDS = frozenset({"answer"})
-"""Subscriptions to what is the person's own: a weaker role still reads it."""
+"""Subscriptions to what is the person's own: a weaker role still reads it, and sees less of what it leads to."""
 log = structlog.get_logger(__name__)
 
 
@@ -158,6 +158,8 @@ class WebSocketHandler(LimitedSocket):
                 except (SQLAlchemyError, OSError):
                     left = min(left, AGAIN_SECONDS)
                 else:
+                    for running in self._contexts.values():
+                        running.see_as(person)
                     if known is not None and not person.role.covers(known.role):
                         await self._narrow(person)
                     known = person

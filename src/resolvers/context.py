@@ -73,6 +73,11 @@ class Context:
         """Whoever is signed in, once that has been read."""
         return self._person
 
+    def see_as(self, person: UserRecord) -> None:
+        """What of a running operation is read from here on is read by the person as it is now."""
+        if self._person is not None:
+            self._person = person
+
     def report_cost(self) -> None:
         """Count the SQL statements from here on, and have the result say what the operation cost."""
         if self.statements is None:
