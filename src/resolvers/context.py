@@ -89,11 +89,15 @@ class Context:
         context.token_problem = self.token_problem
         return context
 
-    def authenticate(self, authorization: str | None) -> None:
-        """Take an `Authorization` header's value; what is wrong with it is told when somebody must be signed in."""
-        if not authorization:
+    def authenticate(self, authorization: object) -> None:
+        """Take an `Authorization` header's value, or a client's JSON in its place, instead of what came before.
+
+        What is wrong with it is told when somebody must be signed in. None and "" are as if nothing had come.
+        """
+        if authorization is None or authorization == "":
             return
-        scheme, _, token = authorization.partition(" ")
+        self.claims, self.token_problem = None, None
+        scheme, _, token = authorization.partition(" ") if isinstance(authorization, str) else ("", "", "")
         token = token.strip()
         if scheme.lower() != "bearer":
             self.token_problem = "`Authorization` must be `Bearer` and an access token."  # noqa: S105 - a sentence, not a password

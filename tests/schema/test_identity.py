@@ -244,24 +244,65 @@ async def test_a_changed_role_counts_at_once(product: Product) -> None:
     assert code_of(body) == "FORBIDDEN"
 
 
-async def _close_code(product: Product, payload: Any) -> int | None:
-    """The code with which a socket is closed after `connection_init`, instead of being acknowledged."""
+async def _refused(product: Product, payload: Any) -> str:
+    """The reason with which a socket is closed as forbidden after `connection_init`, instead of being acknowledged."""
     protocols = ("graphql-transport-ws",)
     async with product.http.ws_connect(f"{product.url}/graphql", protocols=protocols) as socket:
         await socket.send_json({"type": "connection_init", "payload": payload})
         message = await socket.receive()
         assert message.type is aiohttp.WSMsgType.CLOSE, message
-        return socket.close_code
+        assert socket.close_code == 4403
+        return message.extra  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("authorization", ["Bearer x", "Bearer", "nonsense", "Basic cGF0OnBhdA=="])
-async def test_a_socket_with_a_bad_token_is_closed_as_forbidden(product: Product, authorization: str) -> None:
-    assert await _close_code(product, {"authorization": authorization}) == 4403
+NO_BEARER = "UNAUTHENTICATED: `Authorization` must be `Bearer` and an access token."
+NOT_VALID = "UNAUTHENTICATED: The access token is not valid. Sign in again."
 
 
-async def test_a_socket_with_an_expired_token_is_closed_as_forbidden(product: Product) -> None:
+@pytest.mark.parametrize(
+    ("authorization", "reason"),
+    [
+        *((bad, NOT_VALID) for bad in ("Bearer x", "Bearer")),
+        *((bad, NO_BEARER) for bad in ("nonsense", "Basic cGF0OnBhdA==", 5, True, ["Bearer x"], {})),
+    ],
+)
+async def test_a_socket_with_a_bad_token_is_closed_with_the_reason(
+    product: Product, authorization: Any, reason: str
+) -> None:
+    assert await _refused(product, {"authorization": authorization}) == reason
+
+
+async def test_a_socket_with_an_expired_token_is_told_to_refresh(product: Product) -> None:
     token = short_lived(await product.sign_up(), -1)
-    assert await _close_code(product, {"authorization": f"Bearer {token}"}) == 4403
+    reason = "UNAUTHENTICATED: The access token has expired. Refresh the session, or sign in again."
+    assert await _refused(product, {"authorization": f"Bearer {token}"}) == reason
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE sessions SET revoked_at = now() WHERE tenant_id = $1", "This session has ended. Sign in again."),
+        ("UPDATE users SET suspended_at = now() WHERE tenant_id = $1", "This account is suspended."),
+        ("UPDATE tenants SET suspended_at = now() WHERE id = $1", "This organisation is suspended."),
+    ],
+    ids=["ended", "suspended", "organisation suspended"],
+)
+async def test_a_socket_is_told_that_its_session_has_ended_or_is_suspended(
+    product: Product, statement: str, words: str
+) -> None:
+    person = await product.sign_up()
+    await as_owner(product.settings, statement, person.tenant_id)
+    assert await _refused(product, {"authorization": f"Bearer {person.token}"}) == f"UNAUTHENTICATED: {words}"
+
+
+async def test_what_a_socket_signs_in_with_replaces_the_handshake_s_token(product: Product) -> None:
+    person = await product.sign_up()
+    headers, protocols = {"Authorization": f"Bearer {person.token}"}, ("graphql-transport-ws",)
+    for payload, kind in (({}, aiohttp.WSMsgType.TEXT), ({"authorization": "Bearer x"}, aiohttp.WSMsgType.CLOSE)):
+        url = f"{product.url}/graphql"
+        async with product.http.ws_connect(url, protocols=protocols, headers=headers) as socket:
+            await socket.send_json({"type": "connection_init", "payload": payload})
+            assert (await socket.receive()).type is kind
 
 
 async def test_a_socket_without_a_token_may_connect_and_is_told_to_sign_in(product: Product) -> None:
