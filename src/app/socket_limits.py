@@ -77,7 +77,8 @@ class LimitedSocket(BaseGraphQLTransportWSHandler[Context, None]):
         if not self._place.sign_in(self.context.subject):
             self.connection_acknowledged = False
             most = self._settings.sockets_per_person
-            await self.websocket.close(TOO_MANY, f"You have {most} sockets open, the most allowed. Close one first.")
+            who = "You have" if self.context.claims.user_id else "The API keys of your organisation have"
+            await self.websocket.close(TOO_MANY, f"{who} {most} sockets open, the most allowed. Close one first.")
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         """Accept an operation. One too many, or too often, fails alone, before its document is parsed."""

@@ -130,10 +130,11 @@ class Context:
 
     @property
     def subject(self) -> Subject:
-        """Whoever is signed in, a person or an API key: by the verified token alone, without SQL."""
+        """Whoever is signed in, a person or its organisation's API keys: by the verified token alone, without SQL."""
         assert self.claims is not None, "nobody is signed in"
-        who = self.claims.user_id or self.claims.session_id
-        return self.services.rates.subjects.person(self.claims.tenant_id, who)
+        tenant_id, user_id = self.claims.tenant_id, self.claims.user_id
+        subjects = self.services.rates.subjects
+        return subjects.keys(tenant_id) if user_id is None else subjects.person(tenant_id, user_id)
 
     async def take(self, *demands: Demand) -> RateLimited | None:
         """Count all of these, or count none and say when to come again. Call it before anything is done."""
@@ -146,15 +147,15 @@ class Context:
         return RateLimited.of(refusal)
 
     async def take_request(self) -> None:
-        """Count one operation of the person's, or of the address's where nobody is signed in.
+        """Count one operation of the person's or the API keys', or of the address's where nobody is signed in.
 
         Raises `RequestError` RATE_LIMITED.
         """
-        anonymous = self.claims is None
-        refused = await self.take(
-            self.by_address(self.limits.anonymous) if anonymous else self.by_person(self.limits.requests)
-        )
-        if refused is not None:
+        if self.claims is None:
+            demand = self.by_address(self.limits.anonymous)
+        else:
+            demand = self.by_person(self.limits.keys if self.claims.user_id is None else self.limits.requests)
+        if (refused := await self.take(demand)) is not None:
             raise RequestError.rate_limited(refused.message, refused.retry_after_ms)
 
     @cached_property

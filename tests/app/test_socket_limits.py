@@ -23,6 +23,8 @@ from product import PROGRESS, Person, Product, running_product
 from wire import relayed
 
 VIEWER = "{ viewer { user { email } } }"
+CREATE_KEY = """mutation { createApiKey(input: {name: "x", role: USER}) {
+  ... on CreateApiKeyPayload { secret } } }"""
 INIT = {"type": "connection_init"}
 NEXT_TO_NOTHING = {
     "socket_init_timeout": 0.5,
@@ -156,6 +158,17 @@ async def test_a_person_has_so_many_sockets_and_a_closed_one_makes_room(tight: P
                 return (await again.receive()).type is aiohttp.WSMsgType.TEXT
 
         await until(admitted)
+
+
+async def test_all_api_keys_of_an_organisation_share_their_sockets(tight: Product) -> None:
+    person = await tight.sign_up()
+    keys = [(await person.query(CREATE_KEY))["createApiKey"]["secret"] for _ in range(3)]
+    async with tight.socket(keys[0]), tight.socket(keys[1]), tight.socket(person.token), tight.socket(keys[2]) as third:
+        code, reason = await closed(third)
+    assert (code, reason) == (
+        4429,
+        "The API keys of your organisation have 2 sockets open, the most allowed. Close one first.",
+    )
 
 
 async def test_an_address_has_so_many_sockets_on_which_nobody_has_signed_in(tight: Product) -> None:
