@@ -29,7 +29,7 @@ pytest_plugins = ["attack_report", "embedded_servers", "shares"]
 # tests/core/test_security.py looks at what that costs.
 security._hasher = argon2.PasswordHasher.from_parameters(argon2.profiles.CHEAPEST)
 
-_RATES = ("anonymous", "keys", "sign_in", "sign_up", "uploads", "mails")
+_RATES = ("anonymous", "keys", "sockets", "sign_in", "sign_up", "uploads", "mails")
 PLENTY = {
     **{f"rate_limit_{name}_per_minute": 1_000_000 for name in (*_RATES, "requests")},
     **{f"rate_limit_{name}_burst": 1_000_000 for name in _RATES},

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from app.graphql import ColloquyGraphQL
 
 NORMAL = 1000
+TRY_AGAIN = 1013
+"""Client libraries do, after a pause that grows: a whole office connects anew when the server was restarted."""
 TOO_MANY = 4429
 ID_CHARS = 255
 """Of an operation's id: every message about it carries it."""
@@ -45,8 +47,11 @@ class LimitedSocket(BaseGraphQLTransportWSHandler[Context, None]):
         self._closing: asyncio.Task[None] | None = None
 
     async def handle(self) -> None:
-        """Serve the socket to its end, if its address has a place left."""
+        """Serve the socket to its end, if its address has a place left, and does not open them too fast."""
         context = self.context
+        if (limited := await context.take(context.by_address(context.limits.sockets))) is not None:
+            await self.websocket.close(TRY_AGAIN, limited.message)
+            return
         address = context.services.rates.subjects.address(context.client.address)
         self._place = cast("ColloquyGraphQL", self.view).socket_places.arrive(address)
         if self._place is None:

@@ -27,7 +27,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
     SubscribeMessage,
 )
 
-from app.socket_limits import LimitedSocket
+from app.socket_limits import TRY_AGAIN, LimitedSocket
 from core.errors import RequestError
 from core.ids import new_id
 from core.tasks import end_tasks
@@ -36,7 +36,6 @@ from resolvers.context import Context
 from schema.persisted import with_document_id
 
 FORBIDDEN = 4403
-TRY_AGAIN = 1013
 REASON_BYTES = 123
 """Of a close frame's reason (RFC 6455, 5.5)."""
 AGAIN_SECONDS = 1.0

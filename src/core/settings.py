@@ -109,6 +109,9 @@ class Settings(BaseSettings):
     rate_limit_keys_per_minute: int = Field(120, ge=1, le=MOST_PER_MINUTE)
     """Of all API keys of a tenant."""
     rate_limit_keys_burst: int = Field(20, ge=1, le=MOST_PER_MINUTE)
+    rate_limit_sockets_per_minute: int = Field(300, ge=1, le=MOST_PER_MINUTE)
+    """Opened from a network address, whoever signs in on them."""
+    rate_limit_sockets_burst: int = Field(100, ge=1, le=MOST_PER_MINUTE)
     rate_limit_sign_in_per_minute: int = Field(5, ge=1, le=MOST_PER_MINUTE)
     """Of a network address; an account may be tried twice as often."""
     rate_limit_sign_in_burst: int = Field(10, ge=1, le=MOST_PER_MINUTE)

@@ -110,6 +110,8 @@ class RateLimits:
     """Of all API keys of a tenant."""
     anonymous: Limit
     """Of an address that nobody is signed in at."""
+    sockets: Limit
+    """Opened from an address, whoever signs in on them."""
     sign_in: Limit
     """Of an address."""
     sign_in_account: Limit
@@ -129,6 +131,7 @@ class RateLimits:
             requests=Limit("requests", settings.rate_limit_requests_per_minute, settings.rate_limit_burst),
             keys=Limit("keys", settings.rate_limit_keys_per_minute, settings.rate_limit_keys_burst),
             anonymous=Limit("anonymous", settings.rate_limit_anonymous_per_minute, settings.rate_limit_anonymous_burst),
+            sockets=Limit("sockets", settings.rate_limit_sockets_per_minute, settings.rate_limit_sockets_burst),
             sign_in=sign_in,
             # Twice an address's, or a stranger at one address could keep a person from signing in.
             sign_in_account=Limit("sign-in-account", 2 * sign_in.per_minute, 2 * sign_in.burst),

@@ -14,6 +14,7 @@ _TOO_MANY = {
     "sign-in": "Too many attempts to sign in.",
     "sign-in-account": "Too many attempts to sign in.",
     "sign-up": "Too many organisations were founded from here.",
+    "sockets": "Too many sockets have been opened from this address.",
     "uploads": "Too many uploads.",
     "mails": "Too many mails.",
     SLOTS: "Your organisation has as many answers being written as it may have at once.",

@@ -7,6 +7,7 @@ import base64
 import json
 import logging
 import os
+import re
 import socket as sockets
 import struct
 from collections.abc import AsyncIterator, Iterator
@@ -184,6 +185,28 @@ async def test_an_address_has_so_many_sockets_on_which_nobody_has_signed_in(tigh
 
         assert not await admitted()
     await until(admitted)
+
+
+async def test_an_address_opens_sockets_at_a_rate_whether_or_not_anybody_signs_in(settings: Settings) -> None:
+    slow = settings.model_copy(update={"rate_limit_sockets_per_minute": 1, "rate_limit_sockets_burst": 2})
+    async with running_product(slow, worker=False) as product:
+        person = await product.sign_up()
+        for token in (person.token, None):
+            async with product.socket(token):
+                pass
+        async with opened(product) as third:
+            code, reason = await closed(third)
+        assert code == 1013
+        assert re.fullmatch(
+            r"Too many sockets have been opened from this address\. Try again in ([45]\d|60) seconds\.", reason
+        )
+        elsewhere = {"x-forwarded-for": "192.0.2.7"}
+        url, protocols = f"{product.url}/graphql", ("graphql-transport-ws",)
+        async with product.http.ws_connect(url, protocols=protocols, headers=elsewhere) as other:
+            await other.send_json(INIT)
+            assert (await other.receive_json())["type"] == "connection_ack"
+        # Requests are counted by themselves.
+        assert (await person.query(VIEWER))["viewer"]["user"]["email"] == person.email
 
 
 async def test_a_message_that_is_too_large_closes_the_socket(tight: Product) -> None:
