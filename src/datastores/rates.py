@@ -116,6 +116,8 @@ class RateLimits:
     """Of an address."""
     sign_in_account: Limit
     """Of an account, existing or not, from whatever address."""
+    change_password: Limit
+    """Of a person: tries of the current password, at the rate of an account's sign-ins."""
     sign_up: Limit
     """Of an address."""
     uploads: Limit
@@ -135,6 +137,7 @@ class RateLimits:
             sign_in=sign_in,
             # Twice an address's, or a stranger at one address could keep a person from signing in.
             sign_in_account=Limit("sign-in-account", 2 * sign_in.per_minute, 2 * sign_in.burst),
+            change_password=Limit("change-password", 2 * sign_in.per_minute, 2 * sign_in.burst),
             sign_up=Limit("sign-up", settings.rate_limit_sign_up_per_minute, settings.rate_limit_sign_up_burst),
             mails=Limit("mails", settings.rate_limit_mails_per_minute, settings.rate_limit_mails_burst),
             uploads=Limit("uploads", settings.rate_limit_uploads_per_minute, settings.rate_limit_uploads_burst),
