@@ -10,10 +10,9 @@ import aiohttp
 import pytest
 
 from app.cookies import COOKIE
-from core.ids import new_id
 from core.settings import Settings
-from owner import as_owner, short_lived
-from product import PASSWORD, START, Person, Product, running_product
+from owner import as_owner
+from product import PASSWORD, START, Product, running_product
 
 APP = "https://app.example.test"
 EVIL = "https://evil.example.test"
@@ -21,9 +20,6 @@ SIGN_IN = """mutation($input: SignInInput!) { signIn(input: $input) {
   ... on SignInPayload { session { accessToken refreshToken } } ... on UserError { code } } }"""
 REFRESH = """mutation { refreshSession {
   ... on RefreshSessionPayload { session { accessToken refreshToken } } ... on UserError { code } } }"""
-SIGN_OUT = "mutation { signOut { signedOut } }"
-CREATE_KEY = """mutation($input: CreateApiKeyInput!) { createApiKey(input: $input) {
-  ... on CreateApiKeyPayload { secret } } }"""
 CSRF = {"x-colloquy-csrf": "1"}
 
 
@@ -128,12 +124,6 @@ async def test_a_page_elsewhere_is_allowed_nothing(open_to_app: Product, product
         assert "Access-Control-Allow-Origin" not in response.headers
 
 
-async def api_key(person: Person) -> str:
-    """A new key of the person's."""
-    result = await person.query(CREATE_KEY, input={"name": "Server", "role": "USER"})
-    return result["createApiKey"]["secret"]  # type: ignore[no-any-return]
-
-
 async def sign_in_by_cookie(product: Product, email: str) -> tuple[str, str]:
     """The cookie's value, and its header."""
     body = {"query": SIGN_IN, "variables": {"input": {"email": email, "password": PASSWORD}}}
@@ -176,51 +166,6 @@ async def test_a_cookie_counts_only_with_the_header_and_from_a_page_that_may(ope
     open_to_app.http.cookie_jar.clear()
     assert "session" in json.loads(text)["data"]["refreshSession"]
     assert COOKIE in response.headers["Set-Cookie"]
-
-
-@pytest.mark.parametrize("access", ["none", "expired", "good", "an API key"])
-async def test_signing_out_by_the_cookie_ends_its_session(open_to_app: Product, access: str) -> None:
-    person = await open_to_app.sign_up(f"{access.replace(' ', '-')}-out@example.test")
-    value, _ = await sign_in_by_cookie(open_to_app, person.email)
-    cookie = {"Cookie": f"{COOKIE}={value}"}
-    tokens = {"expired": short_lived(person, -1), "good": person.token}
-    if access == "an API key":
-        tokens[access] = await api_key(person)
-    if access in tokens:
-        cookie["Authorization"] = f"Bearer {tokens[access]}"
-    # As for a refresh, the cookie counts only from a page that may.
-    for headers, status in (({"Origin": EVIL} | CSRF, 403), (CSRF, 403)):
-        got, response, _ = await send(open_to_app, {"query": SIGN_OUT}, **cookie, **headers)
-        assert (got, "Set-Cookie" in response.headers) == (status, False)
-    _, response, text = await send(open_to_app, {"query": SIGN_OUT}, Origin=APP, **cookie, **CSRF)
-    open_to_app.http.cookie_jar.clear()
-    assert json.loads(text) == {"data": {"signOut": {"signedOut": True}}}
-    assert f'{COOKIE}=""' in response.headers["Set-Cookie"]
-    _, _, text = await send(open_to_app, {"query": REFRESH}, Origin=APP, Cookie=f"{COOKIE}={value}", **CSRF)
-    assert json.loads(text)["data"]["refreshSession"] == {"code": "INVALID_CREDENTIALS"}
-    rows = await as_owner(
-        open_to_app.settings,
-        "SELECT revocation FROM sessions WHERE tenant_id = $1 ORDER BY created_at",
-        person.tenant_id,
-    )
-    ((outcome, *targets),) = await as_owner(
-        open_to_app.settings,
-        "SELECT outcome, targets FROM audit_log WHERE tenant_id = $1 AND action = 'signOut'",
-        person.tenant_id,
-    )
-    assert (outcome, len(*targets)) == ("SUCCEEDED", 2 if access == "good" else 1)
-    # The first is the access token's, which is one of another session here.
-    assert rows == [("SIGNED_OUT" if access == "good" else None,), ("SIGNED_OUT",)]
-
-
-@pytest.mark.parametrize("value", ["", "x", "clq_rt_" + "A" * 150])
-async def test_signing_out_by_a_cookie_that_was_never_given_out_ends_nothing(open_to_app: Product, value: str) -> None:
-    person = await open_to_app.sign_up(f"{new_id().hex}@example.test")
-    headers = {"Cookie": f"{COOKIE}={value}", "Origin": APP} | CSRF
-    _, response, text = await send(open_to_app, {"query": SIGN_OUT}, **headers)
-    assert json.loads(text) == {"data": {"signOut": {"signedOut": True}}}
-    assert f'{COOKIE}=""' in response.headers["Set-Cookie"]
-    assert (await person.query("{ viewer { user { email } } }"))["viewer"]["user"]["email"] == person.email
 
 
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x"])

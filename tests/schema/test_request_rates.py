@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,8 +26,6 @@ SIGN_UP = """mutation($input: SignUpInput!) { signUp(input: $input) { __typename
   ... on UserError { code message } ... on RateLimited { retryAfterMs } } }"""
 CHANGE_PASSWORD = """mutation($input: ChangePasswordInput!) { changePassword(input: $input) { __typename
   ... on UserError { code message } ... on RateLimited { retryAfterMs } } }"""
-CREATE_KEY = """mutation($input: CreateApiKeyInput!) { createApiKey(input: $input) {
-  ... on CreateApiKeyPayload { secret } } }"""
 MINUTE = range(40_000, 60_001)
 """Milliseconds that somebody waits who has one request a minute and has just had it; on a busy day, a while ago."""
 
@@ -258,31 +255,6 @@ async def test_an_upload_too_many_is_refused_before_its_file_has_come(limited: L
         assert result["reason"].startswith("Too many uploads.")
         assert (await person.upload(b"A whole file."))["__typename"] == "RateLimited"
         assert (await counts(person), kept_files(person)) == before
-
-
-async def api_keys(person: Person, count: int) -> list[Person]:
-    """So many programs of one person."""
-    made = [await person.query(CREATE_KEY, input={"name": "x", "role": "BUSINESS"}) for _ in range(count)]
-    return [replace(person, token=one["createApiKey"]["secret"]) for one in made]
-
-
-async def test_who_makes_more_api_keys_may_not_come_more_often(limited: Limited) -> None:
-    async with limited(requests_per_minute=1, burst=4, keys_per_minute=1, keys_burst=3) as product:
-        person, other = await product.sign_up(), await product.sign_up()
-        keys = await api_keys(person, 3)
-        answers = await asyncio.gather(*(answered(product, VIEWER, key.token) for key in keys for _ in range(3)))
-        assert sorted(status for status, _, _ in answers) == [200] * 3 + [429] * 6
-        # The organisation's people are counted by themselves, and so are another organisation's keys.
-        (theirs,) = await api_keys(other, 1)
-        for one in (person, theirs):
-            assert (await answered(product, VIEWER, one.token))[0] == 200
-
-
-async def test_who_makes_more_api_keys_may_not_upload_more_often(limited: Limited) -> None:
-    async with limited(uploads_per_minute=1, uploads_burst=2) as product:
-        keys = await api_keys(await product.sign_up(), 3)
-        results = [await key.upload(f"Text {number}".encode()) for number, key in enumerate(keys)]
-        assert [result["__typename"] for result in results] == ["UploadDocumentPayload"] * 2 + ["RateLimited"]
 
 
 async def test_a_request_too_many_with_a_file_is_refused_before_its_body_has_come(limited: Limited) -> None:
