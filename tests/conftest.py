@@ -29,12 +29,13 @@ pytest_plugins = ["attack_report", "embedded_servers", "shares"]
 # tests/core/test_security.py looks at what that costs.
 security._hasher = argon2.PasswordHasher.from_parameters(argon2.profiles.CHEAPEST)
 
-_RATES = ("anonymous", "sign_in", "sign_up", "uploads", "mails")
+_RATES = ("anonymous", "keys", "sockets", "sign_in", "sign_up", "uploads", "mails")
 PLENTY = {
     **{f"rate_limit_{name}_per_minute": 1_000_000 for name in (*_RATES, "requests")},
     **{f"rate_limit_{name}_burst": 1_000_000 for name in _RATES},
     "rate_limit_burst": 1_000_000,
     "rate_limit_concurrent_answers": 1_000,
+    "api_keys_per_person": 1_000,
     "socket_message_bytes": 1024 * 1024,
     "sockets_per_person": 1_000,
     "sockets_per_address": 1_000,

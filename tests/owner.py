@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from core.ids import parse_global
+from core.security import TokenSigner
 from core.settings import Settings
 from product import Person, Product
 
@@ -65,3 +66,13 @@ async def set_verified(person: Person) -> None:
     statement = "UPDATE users SET email_verified_at = now() WHERE email = $1"
     await as_owner(person.product.settings, statement, person.email)
     await person.product.services.standings.changed(person.tenant_id, [person.session_id])
+
+
+def short_lived(person: Person, seconds: int) -> str:
+    """A genuine token of the person's session that is good for so many seconds; below 0 its time is over."""
+    secret = person.product.settings.secret_key
+    assert secret is not None
+    claims = person.product.services.signer.check_access(person.token)
+    assert claims.user_id is not None
+    signer = TokenSigner(secret.get_secret_value(), access_ttl=seconds)
+    return signer.issue_access(claims.user_id, claims.tenant_id, claims.session_id)[0]

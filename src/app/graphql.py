@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
-from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
@@ -117,16 +116,18 @@ class ColloquyGraphQL(StreamingGraphQL):
         return context
 
     async def on_ws_connect(self, context: Context) -> UnsetType | dict[str, object] | None:
-        """Sign the socket in. Without `authorization` it may do what nobody needs to be signed in for."""
-        given = (context.connection_params or {}).get("authorization")
-        context.authenticate(given if isinstance(given, str) else None)
+        """Sign the socket in. Without `authorization` it may do what nobody needs to be signed in for.
+
+        Raises `RequestError` with the reason for a token that is no good: the error of Strawberry's has none.
+        """
+        context.authenticate((context.connection_params or {}).get("authorization"))
         if context.claims is None and context.token_problem is None:
             return UNSET  # type: ignore[no-any-return]
         try:
             await context.person()
         except RequestError as error:
             await write_denial_at_the_door(context, CONNECT, error)
-            raise ConnectionRejectionError from None
+            raise
         finally:
             await context.aclose()
         return UNSET  # type: ignore[no-any-return]

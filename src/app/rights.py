@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,11 +19,21 @@ from resolvers.context import Context
 AGAIN_SECONDS = 1.0
 """Pause after PostgreSQL could not be asked."""
 OWN_FIELDS = frozenset({"answer"})
-"""Subscriptions to what is the person's own: a weaker role still reads it."""
+"""Subscriptions to what is the person's own: a weaker role still reads it, and sees less of what it leads to."""
 
 
-async def changed_rights(connection: Context) -> AsyncGenerator[UserRecord | RequestError, None]:
-    """The person, whenever the role has become weaker; and last, when nothing is left, why. Within two seconds each.
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The person as it is now, and whether its role has become weaker since it was last seen."""
+
+    person: UserRecord
+    weaker: bool
+
+
+async def changed_rights(connection: Context) -> AsyncGenerator[Seen | RequestError, None]:
+    """The person, at first and whenever something may have changed; and last, when nothing is left, why.
+
+    Within two seconds each.
 
     `connection.claims` may be renewed meanwhile. Nothing comes where nobody is signed in.
     """
@@ -35,20 +47,17 @@ async def changed_rights(connection: Context) -> AsyncGenerator[UserRecord | Req
                     "The access token has expired: renew it with a ping, or connect again."
                 )
                 return
-            context = connection.for_operation()
             try:
-                person = await standings.person(context.reads, claims)
+                async with aclosing(connection.for_operation()) as context:
+                    person = await standings.person(context.reads, claims)
             except RequestError as error:
                 yield error
                 return
             except (SQLAlchemyError, OSError):
                 left = min(left, AGAIN_SECONDS)
             else:
-                if known is not None and not person.role.covers(known.role):
-                    yield person
+                yield Seen(person, known is not None and not person.role.covers(known.role))
                 known = person
-            finally:
-                await context.aclose()
             await watch.news(claims.session_id, left)
 
 

@@ -17,6 +17,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
 )
 
 from app.socket_places import SocketPlace
+from app.socket_protocol import TRY_AGAIN
 from core.errors import RequestError
 from core.ids import new_id
 from core.tasks import end_tasks
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from app.graphql import ColloquyGraphQL
 
 NORMAL = 1000
+"""Client libraries do, after a pause that grows: a whole office connects anew when the server was restarted."""
 TOO_MANY = 4429
 ID_CHARS = 255
 """Of an operation's id: every message about it carries it."""
@@ -45,8 +47,11 @@ class LimitedSocket(BaseGraphQLTransportWSHandler[Context, None]):
         self._closing: asyncio.Task[None] | None = None
 
     async def handle(self) -> None:
-        """Serve the socket to its end, if its address has a place left."""
+        """Serve the socket to its end, if its address has a place left, and does not open them too fast."""
         context = self.context
+        if (limited := await context.take(context.by_address(context.limits.sockets))) is not None:
+            await self.websocket.close(TRY_AGAIN, limited.message)
+            return
         address = context.services.rates.subjects.address(context.client.address)
         self._place = cast("ColloquyGraphQL", self.view).socket_places.arrive(address)
         if self._place is None:
@@ -77,7 +82,8 @@ class LimitedSocket(BaseGraphQLTransportWSHandler[Context, None]):
         if not self._place.sign_in(self.context.subject):
             self.connection_acknowledged = False
             most = self._settings.sockets_per_person
-            await self.websocket.close(TOO_MANY, f"You have {most} sockets open, the most allowed. Close one first.")
+            who = "You have" if self.context.claims.user_id else "The API keys of your organisation have"
+            await self.websocket.close(TOO_MANY, f"{who} {most} sockets open, the most allowed. Close one first.")
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         """Accept an operation. One too many, or too often, fails alone, before its document is parsed."""

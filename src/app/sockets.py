@@ -94,6 +94,9 @@ class WebSocketHandler(LimitedSocket):
         """Acknowledge, and from then on keep an eye on what the token is good for."""
         try:
             await super().handle_connection_init(message)
+        except RequestError as error:
+            await self._close_as_forbidden(error)
+            return
         except (SQLAlchemyError, OSError) as error:
             log.warning("socket not signed in", error=type(error).__name__)
             await self.websocket.close(TRY_AGAIN, "Nobody can be signed in at the moment. Try again later.")
@@ -130,7 +133,7 @@ class WebSocketHandler(LimitedSocket):
         """Take a fresh token of the same session; whatever else comes changes nothing."""
         fresh = self.context.for_operation()
         fresh.claims, fresh.token_problem = None, None
-        fresh.authenticate(authorization if isinstance(authorization, str) else "?")
+        fresh.authenticate(authorization)
         old, new = self.context.claims, fresh.claims
         if fresh.token_problem is not None or new is None:
             return {"authorization": "refused", "reason": fresh.token_problem or "No token was given."}
@@ -146,7 +149,10 @@ class WebSocketHandler(LimitedSocket):
                 if isinstance(change, RequestError):
                     await self._show_out(change)
                     return
-                await self._narrow(change)
+                for running in self._contexts.values():
+                    running.see_as(change.person)
+                if change.weaker:
+                    await self._narrow(change.person)
 
     async def _narrow(self, person: UserRecord) -> None:
         """The role has become weaker: what is not the person's own must be asked for again, and is then checked."""
@@ -159,7 +165,11 @@ class WebSocketHandler(LimitedSocket):
     async def _show_out(self, error: RequestError) -> None:
         for operation in list(self.operations.values()):
             await self._end(operation, error)
-        await self.websocket.close(code=FORBIDDEN, reason=error.message)
+        await self._close_as_forbidden(error)
+
+    async def _close_as_forbidden(self, error: RequestError) -> None:
+        """Say which error it is, so that a client knows whether to refresh its session or to give up."""
+        await self.websocket.close(FORBIDDEN, f"{error.code.value}: {error.message}")
 
     async def _end(self, operation: Operation[Context, None], error: RequestError) -> None:
         extensions = error.extensions(self.context.request_id)

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from app.embedded.files import make_folder
+from app.embedded.files import make_folder, make_private
 from app.embedded.lock import DataFolderLock
 from app.embedded.ports import free_port, require_free
 from app.embedded.postgres import EmbeddedPostgres
@@ -78,7 +78,7 @@ class _Run:
         self._display = display
         self._signals = signals
         self._data_dir = make_folder(settings.data_dir)
-        self._logs = self._data_dir / "logs"
+        self._logs = make_private(self._data_dir / "logs")
         self._roster = Roster(self._data_dir)
         self._secret = secret_key(settings, self._data_dir)
         self._postgres = None if settings.database_url else EmbeddedPostgres(self._data_dir, log=self._log("postgres"))

@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     cache_ttl_llm_responses: int = Field(3_600, ge=0)
     """Seconds that a model's answer is given again to the same prompt; 0: never."""
     """Seconds that Redis remembers a session after its last use."""
+    api_keys_per_person: int = Field(20, ge=1)
+    """That are not revoked."""
     password_reset_ttl: int = Field(3_600, ge=60)
     """Seconds that the link in a mail about a lost password is good for."""
     email_verification_ttl: int = Field(7 * 86_400, ge=60)
@@ -130,6 +132,12 @@ class Settings(BaseSettings):
     rate_limit_anonymous_per_minute: int = Field(60, ge=1, le=MOST_PER_MINUTE)
     """Of a network address, without a person."""
     rate_limit_anonymous_burst: int = Field(20, ge=1, le=MOST_PER_MINUTE)
+    rate_limit_keys_per_minute: int = Field(120, ge=1, le=MOST_PER_MINUTE)
+    """Of all API keys of a tenant."""
+    rate_limit_keys_burst: int = Field(20, ge=1, le=MOST_PER_MINUTE)
+    rate_limit_sockets_per_minute: int = Field(300, ge=1, le=MOST_PER_MINUTE)
+    """Opened from a network address, whoever signs in on them."""
+    rate_limit_sockets_burst: int = Field(100, ge=1, le=MOST_PER_MINUTE)
     rate_limit_sign_in_per_minute: int = Field(5, ge=1, le=MOST_PER_MINUTE)
     """Of a network address; an account may be tried twice as often."""
     rate_limit_sign_in_burst: int = Field(10, ge=1, le=MOST_PER_MINUTE)
@@ -137,7 +145,7 @@ class Settings(BaseSettings):
     """Of a network address."""
     rate_limit_sign_up_burst: int = Field(5, ge=1, le=MOST_PER_MINUTE)
     rate_limit_uploads_per_minute: int = Field(20, ge=1, le=MOST_PER_MINUTE)
-    """Of a person."""
+    """Of a person, or of all API keys of a tenant."""
     rate_limit_uploads_burst: int = Field(10, ge=1, le=MOST_PER_MINUTE)
     rate_limit_mails_per_minute: int = Field(10, ge=1, le=MOST_PER_MINUTE)
     """Of a person, or of a network address where nobody is signed in."""
@@ -160,7 +168,7 @@ class Settings(BaseSettings):
     socket_operations: int = Field(100, ge=1)
     """At once on one socket."""
     sockets_per_person: int = Field(20, ge=1)
-    """Open at once in one process."""
+    """Open at once in one process; also of all API keys of a tenant."""
     sockets_per_address: int = Field(100, ge=1)
     """The same of those on which nobody has signed in."""
 

@@ -48,6 +48,16 @@ async def key_standing(reads: Reads, key_id: UUID, key_hash: bytes) -> Standing:
     return Standing(person, None if live else Refusal.KEY_REVOKED)
 
 
+async def live_keys(tx: WriteTransaction, user_id: UUID) -> int:
+    """How many keys of the person are not revoked; nobody adds one of theirs until the transaction ends."""
+    person = sa.select(_users.c.id).where(_users.c.tenant_id == tx.tenant_id, _users.c.id == user_id)
+    await tx.rows(person.with_for_update(key_share=True))
+    statement = sa.select(sa.func.count()).where(
+        _keys.c.tenant_id == tx.tenant_id, _keys.c.user_id == user_id, _keys.c.revoked_at.is_(None)
+    )
+    return int(await tx.scalar(statement))
+
+
 async def add_key(
     tx: WriteTransaction, key_id: UUID, user_id: UUID, *, name: str, role: Role, key_hash: bytes, hint: str
 ) -> ApiKeyRecord:

@@ -61,6 +61,16 @@ async def password_hash_of(reads: Reads, user_id: UUID) -> str | None:
     return await reads.scalar(statement)  # type: ignore[no-any-return]
 
 
+async def replace_password(tx: WriteTransaction, user_id: UUID, old_hash: str, new_hash: str) -> bool:
+    """Replace a person's password, unless another has replaced it already."""
+    changed = await tx.execute(
+        sa.update(_users)
+        .where(_users.c.tenant_id == tx.tenant_id, _users.c.id == user_id, _users.c.password_hash == old_hash)
+        .values(password_hash=new_hash)
+    )
+    return bool(changed)
+
+
 async def set_password(tx: WriteTransaction, user_id: UUID, password_hash: str) -> None:
     """Replace a person's password."""
     await tx.execute(

@@ -37,6 +37,19 @@ async def credentials_of(tx: PlatformTransaction, email: str) -> Credentials | N
     return await tx.first(Credentials, statement)
 
 
+async def holder_of_password(tx: WriteTransaction, user_id: UUID, password_hash: str) -> UserRecord | None:
+    """The person, if that is still their password's hash; nobody changes or removes them until the transaction ends.
+
+    Whoever does so meanwhile is waited for. Whoever does so afterwards finds what this transaction has added.
+    """
+    statement = (
+        select_record(UserRecord)
+        .where(_users.c.tenant_id == tx.tenant_id, _users.c.id == user_id, _users.c.password_hash == password_hash)
+        .with_for_update(read=True)
+    )
+    return await tx.first(UserRecord, statement)
+
+
 async def account_of(tx: PlatformTransaction, email: str) -> UserRecord | None:
     """The person with this e-mail (in lower case) in whatever tenant; None also where one of the two is suspended."""
     statement = (

@@ -106,16 +106,22 @@ class RateLimits:
 
     requests: Limit
     """Of a person."""
+    keys: Limit
+    """Of all API keys of a tenant."""
     anonymous: Limit
     """Of an address that nobody is signed in at."""
+    sockets: Limit
+    """Opened from an address, whoever signs in on them."""
     sign_in: Limit
     """Of an address."""
     sign_in_account: Limit
     """Of an account, existing or not, from whatever address."""
+    change_password: Limit
+    """Of a person: tries of the current password, at the rate of an account's sign-ins."""
     sign_up: Limit
     """Of an address."""
     uploads: Limit
-    """Of a person."""
+    """Of a person, or of all API keys of a tenant."""
     mails: Limit
     """Of a person who has mails sent, or of an address that nobody is signed in at."""
 
@@ -125,10 +131,13 @@ class RateLimits:
         sign_in = Limit("sign-in", settings.rate_limit_sign_in_per_minute, settings.rate_limit_sign_in_burst)
         return cls(
             requests=Limit("requests", settings.rate_limit_requests_per_minute, settings.rate_limit_burst),
+            keys=Limit("keys", settings.rate_limit_keys_per_minute, settings.rate_limit_keys_burst),
             anonymous=Limit("anonymous", settings.rate_limit_anonymous_per_minute, settings.rate_limit_anonymous_burst),
+            sockets=Limit("sockets", settings.rate_limit_sockets_per_minute, settings.rate_limit_sockets_burst),
             sign_in=sign_in,
             # Twice an address's, or a stranger at one address could keep a person from signing in.
             sign_in_account=Limit("sign-in-account", 2 * sign_in.per_minute, 2 * sign_in.burst),
+            change_password=Limit("change-password", 2 * sign_in.per_minute, 2 * sign_in.burst),
             sign_up=Limit("sign-up", settings.rate_limit_sign_up_per_minute, settings.rate_limit_sign_up_burst),
             mails=Limit("mails", settings.rate_limit_mails_per_minute, settings.rate_limit_mails_burst),
             uploads=Limit("uploads", settings.rate_limit_uploads_per_minute, settings.rate_limit_uploads_burst),
@@ -148,6 +157,10 @@ class Subjects:
     def person(self, tenant_id: TenantId, user_id: UUID) -> Subject:
         """Somebody signed in."""
         return Subject(f"person:{tenant_id.hex}:{user_id.hex}")
+
+    def keys(self, tenant_id: TenantId) -> Subject:
+        """All API keys of a tenant: whoever makes another has no more for it."""
+        return Subject(f"keys:{tenant_id.hex}")
 
     def account(self, email: str) -> Subject:
         """An account by its e-mail address, as it is stored, whether or not there is one."""

@@ -97,6 +97,24 @@ async def add_refresh_token(tx: WriteTransaction, session_id: UUID, token_id: UU
 
 
 @dataclass(slots=True)
+class TokenFamily:
+    """Of which session a refresh token is, and whose."""
+
+    session_id: UUID
+    user_id: UUID
+
+
+async def family_of(reads: Reads, token_id: UUID, token_hash: bytes) -> TokenFamily | None:
+    """The session of a refresh token, used or not; None for one that was never given out."""
+    statement = (
+        sa.select(_tokens.c.session_id, _sessions.c.user_id)
+        .join(_sessions, sa.and_(_sessions.c.tenant_id == _tokens.c.tenant_id, _sessions.c.id == _tokens.c.session_id))
+        .where(_tokens.c.tenant_id == reads.tenant_id, _tokens.c.id == token_id, _tokens.c.token_hash == token_hash)
+    )
+    return await reads.first(TokenFamily, statement)
+
+
+@dataclass(slots=True)
 class UsedToken:
     """A refresh token that was presented: `fresh` for the first time."""
 

@@ -13,7 +13,7 @@ from datastores.records import ApiKeyRecord
 from resolvers.arguments import input_id
 from resolvers.context import Context
 from resolvers.permissions import Operation
-from resolvers.results import InvalidInput, NotFound
+from resolvers.results import Conflict, InvalidInput, NotFound
 from resolvers.texts import is_name
 
 NAME_CHARS = 100
@@ -28,8 +28,8 @@ class NewKey:
     key: ApiKeyRecord
 
 
-async def create_key(context: Context, *, name: str, role: Role) -> NewKey | InvalidInput:
-    """A key for a role that is not stronger than one's own."""
+async def create_key(context: Context, *, name: str, role: Role) -> NewKey | InvalidInput | Conflict:
+    """A key for a role that is not stronger than one's own, unless one has as many as one may."""
     person = await context.authorise(Operation.CREATE_API_KEY)
     if not is_name(name, NAME_CHARS):
         return InvalidInput(f"Between 1 and {NAME_CHARS} printable characters are needed.", "name")
@@ -38,7 +38,10 @@ async def create_key(context: Context, *, name: str, role: Role) -> NewKey | Inv
     key_id, tenant_id = new_id(), TenantId(person.tenant_id)
     secret, key_hash = context.services.tokens.mint(TokenKind.API_KEY, tenant_id, key_id)
     context.acts_on(NodeKind.API_KEY, key_id)
+    most = context.services.settings.api_keys_per_person
     async with context.write() as tx:
+        if await api_keys.live_keys(tx, person.id) >= most:
+            return Conflict(f"You have {most} API keys, the most allowed. Revoke one first.")
         key = await api_keys.add_key(
             tx, key_id, person.id, name=name.strip(), role=role, key_hash=key_hash, hint=secret[-HINT_CHARS:]
         )

@@ -80,6 +80,11 @@ class Context:
         """Whoever is signed in, once that has been read."""
         return self._person
 
+    def see_as(self, person: UserRecord) -> None:
+        """What of a running operation is read from here on is read by the person as it is now."""
+        if self._person is not None:
+            self._person = person
+
     def report_cost(self) -> None:
         """Count the SQL statements from here on, and have the result say what the operation cost."""
         if self.statements is None:
@@ -91,11 +96,15 @@ class Context:
         context.token_problem = self.token_problem
         return context
 
-    def authenticate(self, authorization: str | None) -> None:
-        """Take an `Authorization` header's value; what is wrong with it is told when somebody must be signed in."""
-        if not authorization:
+    def authenticate(self, authorization: object) -> None:
+        """Take an `Authorization` header's value, or a client's JSON in its place, instead of what came before.
+
+        What is wrong with it is told when somebody must be signed in. None and "" are as if nothing had come.
+        """
+        if authorization is None or authorization == "":
             return
-        scheme, _, token = authorization.partition(" ")
+        self.claims, self.token_problem = None, None
+        scheme, _, token = authorization.partition(" ") if isinstance(authorization, str) else ("", "", "")
         token = token.strip()
         if scheme.lower() != "bearer":
             self.token_problem = "`Authorization` must be `Bearer` and an access token."  # noqa: S105 - a sentence, not a password
@@ -128,10 +137,11 @@ class Context:
 
     @property
     def subject(self) -> Subject:
-        """Whoever is signed in, a person or an API key: by the verified token alone, without SQL."""
+        """Whoever is signed in, a person or its organisation's API keys: by the verified token alone, without SQL."""
         assert self.claims is not None, "nobody is signed in"
-        who = self.claims.user_id or self.claims.session_id
-        return self.services.rates.subjects.person(self.claims.tenant_id, who)
+        tenant_id, user_id = self.claims.tenant_id, self.claims.user_id
+        subjects = self.services.rates.subjects
+        return subjects.keys(tenant_id) if user_id is None else subjects.person(tenant_id, user_id)
 
     async def take(self, *demands: Demand) -> RateLimited | None:
         """Count all of these, or count none and say when to come again. Call it before anything is done."""
@@ -144,15 +154,15 @@ class Context:
         return RateLimited.of(refusal)
 
     async def take_request(self) -> None:
-        """Count one operation of the person's, or of the address's where nobody is signed in.
+        """Count one operation of the person's or the API keys', or of the address's where nobody is signed in.
 
         Raises `RequestError` RATE_LIMITED.
         """
-        anonymous = self.claims is None
-        refused = await self.take(
-            self.by_address(self.limits.anonymous) if anonymous else self.by_person(self.limits.requests)
-        )
-        if refused is not None:
+        if self.claims is None:
+            demand = self.by_address(self.limits.anonymous)
+        else:
+            demand = self.by_person(self.limits.keys if self.claims.user_id is None else self.limits.requests)
+        if (refused := await self.take(demand)) is not None:
             raise RequestError.rate_limited(refused.message, refused.retry_after_ms)
 
     @cached_property

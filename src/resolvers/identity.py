@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.ids import NodeKind, TenantId
-from datastores.people import add_tenant, credentials_of, tenant_of, user_by_id
+from datastores.people import add_tenant, credentials_of, holder_of_password, tenant_of
 from datastores.postgres import Purpose
 from resolvers import passwords
 from resolvers.addresses import EMAIL_CHARS, email_address
@@ -59,7 +59,10 @@ async def sign_up(
 
 
 async def sign_in(context: Context, *, email: str, password: str) -> SignedIn | InvalidCredentials | RateLimited:
-    """Check a password. An unknown account takes as long and gets the same answer as a wrong password."""
+    """Check a password. An unknown account takes as long and gets the same answer as a wrong password.
+
+    So does one whose password was replaced, or that was suspended or removed, while this one was being checked.
+    """
     address = email_address(email)
     limited = await context.take(
         context.by_address(context.limits.sign_in),
@@ -76,7 +79,7 @@ async def sign_in(context: Context, *, email: str, password: str) -> SignedIn | 
     if found is None or not correct:
         return refused
     async with context.write(TenantId(found.tenant_id)) as tx:
-        user = await user_by_id(tx, tx.tenant_id, found.user_id)
+        user = await holder_of_password(tx, found.user_id, found.password_hash)
         if user is None or user.suspended_at is not None or (await tenant_of(tx)).suspended_at is not None:
             return refused
         return await open_session(context, tx, user)

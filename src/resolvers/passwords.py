@@ -52,27 +52,28 @@ async def change_password(
 ) -> InvalidInput | InvalidCredentials | RateLimited | None:
     """Replace one's own password and end all other sessions; None when it is done.
 
-    The current password is tried as often as at a sign-in, and counted with those: a stolen token is no second way to
-    guess it.
+    The current password is tried as often as an account's at a sign-in, and counted apart: who has stolen a token may
+    guess no more for it than anybody, and does not keep the owner from signing in.
     """
     person = await context.authorise(Operation.CHANGE_PASSWORD)
     claims = context.claims
     assert claims is not None, "somebody is signed in"
     context.acts_on(NodeKind.USER, person.id)
-    limited = await context.take(context.by_account(context.limits.sign_in_account, person.email))
-    if limited is not None:
+    if (limited := await context.take(context.by_person(context.limits.change_password))) is not None:
         return limited
     stored = await members.password_hash_of(context.reads, person.id)
     organization = (await tenant_of(context.reads)).name
     await context.reads.aclose()
-    if not await matches(stored, current):
-        return InvalidCredentials("The current password is wrong.")
+    wrong = InvalidCredentials("The current password is wrong.")
+    if not await matches(stored, current) or stored is None:
+        return wrong
     about = (person.email, person.name, organization)
     if (refused := await refuse(new, "newPassword", about)) is not None:
         return refused
     replacement = await hashed(new)
     async with context.write() as tx:
-        await members.set_password(tx, person.id, replacement)
+        if not await members.replace_password(tx, person.id, stored, replacement):
+            return wrong
         # A link to another password, asked for before, is worthless now.
         await drop_tokens(tx, person.id, TokenPurpose.PASSWORD_RESET)
         ended = await sessions.revoke(

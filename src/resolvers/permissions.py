@@ -99,7 +99,10 @@ class Operation(enum.Enum):
         "Mutation.refreshSession", ANYBODY, "The session whose refresh token is given.", NodeKind.SESSION
     )
     SIGN_OUT = Permission(
-        "Mutation.signOut", ANYBODY, "The session that asks; nothing for nobody and for an API key.", NodeKind.SESSION
+        "Mutation.signOut",
+        ANYBODY,
+        "The session that asks, by its token or its cookie; nothing for nobody and for an API key.",
+        NodeKind.SESSION,
     )
     SIGN_OUT_EVERYWHERE = Permission(
         "Mutation.signOutEverywhere", SIGNED_IN, "All of one's own sessions.", NodeKind.SESSION, api_key=False

@@ -13,7 +13,9 @@ _TOO_MANY = {
     # An address and an account in the same words: which of them it was is nobody's business.
     "sign-in": "Too many attempts to sign in.",
     "sign-in-account": "Too many attempts to sign in.",
+    "change-password": "Too many attempts to change the password.",
     "sign-up": "Too many organisations were founded from here.",
+    "sockets": "Too many sockets have been opened from this address.",
     "uploads": "Too many uploads.",
     "mails": "Too many mails.",
     SLOTS: "Your organisation has as many answers being written as it may have at once.",

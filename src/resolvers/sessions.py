@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from core.errors import RequestError
 from core.ids import NodeKind, TenantId, new_id
 from core.opaque_tokens import TokenKind
 from core.security import InvalidTokenError
@@ -103,14 +104,27 @@ async def refresh_session(context: Context, token: str | None) -> SignedIn | Inv
 
 
 async def sign_out(context: Context) -> None:
-    """End this session, on all its sockets. Whoever is not signed in is so already."""
+    """End the access token's session and that of the browser's cookie, on all sockets; as a rule they are one.
+
+    Whoever is not signed in is so already. Raises `RequestError` UNAUTHENTICATED for an access token that is no good
+    where no cookie says which session is to end: it goes on, and the client must know.
+    """
+    claims, by_cookie = context.claims, await _session_of_cookie(context)
+    if claims is None and by_cookie is None and context.token_problem is not None:
+        raise RequestError.unauthenticated(context.token_problem)
     if context.cookie is not None:
         context.cookie.clear()
-    claims = context.claims
-    if claims is None or claims.user_id is None:
-        return
-    context.acts_on(NodeKind.SESSION, claims.session_id)
-    await end_sessions(context, RevocationReason.SIGNED_OUT, claims.tenant_id, claims.user_id, claims.session_id)
+    ending: list[tuple[TenantId, UUID, UUID]] = []
+    if claims is not None and claims.user_id is not None:
+        ending.append((claims.tenant_id, claims.user_id, claims.session_id))
+    if by_cookie is not None and by_cookie not in ending:
+        ending.append(by_cookie)
+    for tenant_id, _, session_id in ending:
+        # Before the first commit, with which the row is written; another organisation's is not that one's business.
+        if tenant_id == ending[0][0]:
+            context.concerns(tenant_id, NodeKind.SESSION, session_id)
+    for tenant_id, user_id, session_id in ending:
+        await end_sessions(context, RevocationReason.SIGNED_OUT, tenant_id, user_id, session_id)
 
 
 async def sign_out_everywhere(context: Context) -> None:
@@ -152,6 +166,19 @@ async def end_sessions(
         ended = await sessions.revoke(tx, reason, user_id=user_id, session_id=session_id)
     await context.services.standings.changed(tenant_id, ended)
     return ended
+
+
+async def _session_of_cookie(context: Context) -> tuple[TenantId, UUID, UUID] | None:
+    """Tenant, person and session of the browser's cookie; None where no cookie counts, or it is none of ours."""
+    if context.cookie is None or not context.cookie.value:
+        return None
+    try:
+        read = context.services.tokens.read(TokenKind.REFRESH, context.cookie.value)
+    except InvalidTokenError:
+        return None
+    async with context.services.postgres.read(read.tenant_id) as reads:
+        family = await sessions.family_of(reads, read.id, read.hash)
+    return None if family is None else (read.tenant_id, family.user_id, family.session_id)
 
 
 async def _hand_out(context: Context, tx: WriteTransaction, user: UserRecord, session_id: UUID) -> SignedIn:

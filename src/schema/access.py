@@ -92,7 +92,7 @@ UpdateMemberResult = Annotated[
 RemoveMemberResult = Annotated[
     RemoveMemberPayload | NotFound | InvalidInput | Conflict, strawberry.union("RemoveMemberResult")
 ]
-CreateApiKeyResult = Annotated[CreateApiKeyPayload | InvalidInput, strawberry.union("CreateApiKeyResult")]
+CreateApiKeyResult = Annotated[CreateApiKeyPayload | InvalidInput | Conflict, strawberry.union("CreateApiKeyResult")]
 RevokeApiKeyResult = Annotated[RevokeApiKeyPayload | NotFound | InvalidInput, strawberry.union("RevokeApiKeyResult")]
 
 

@@ -80,11 +80,11 @@ class DiscreetExecutor(Executor):
 
 
 class _EventContext(Context):
-    """The context of one event: the same person, looked up once per subscription."""
+    """The context of one event, for the person as the subscription knows it by then (`Context.see_as`)."""
 
     def __init__(self, parent: Context) -> None:
         super().__init__(parent.services, parent.claims, parent.public_url)
-        self._person = parent._person
+        self._person = parent.known_person
         self.statements = parent.statements
         self.request_id = parent.request_id
         self.error_codes = parent.error_codes

@@ -111,7 +111,9 @@ class IdentityMutations:
         result: Any = await sessions.refresh_session(info.context, input.refresh_token if input else None)
         return RefreshSessionPayload(session=session_of(result)) if isinstance(result, sessions.SignedIn) else result
 
-    @strawberry.mutation(description="End this session, on all its sockets.")
+    @strawberry.mutation(
+        description="End this session, by its access token or the browser's cookie, on all its sockets."
+    )
     async def sign_out(self, info: Info) -> SignOutPayload:
         await sessions.sign_out(info.context)
         return SignOutPayload(signed_out=True)

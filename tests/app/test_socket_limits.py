@@ -7,6 +7,7 @@ import base64
 import json
 import logging
 import os
+import re
 import socket as sockets
 import struct
 from collections.abc import AsyncIterator, Iterator
@@ -23,6 +24,8 @@ from product import PROGRESS, Person, Product, running_product
 from wire import relayed
 
 VIEWER = "{ viewer { user { email } } }"
+CREATE_KEY = """mutation { createApiKey(input: {name: "x", role: USER}) {
+  ... on CreateApiKeyPayload { secret } } }"""
 INIT = {"type": "connection_init"}
 NEXT_TO_NOTHING = {
     "socket_init_timeout": 0.5,
@@ -158,6 +161,17 @@ async def test_a_person_has_so_many_sockets_and_a_closed_one_makes_room(tight: P
         await until(admitted)
 
 
+async def test_all_api_keys_of_an_organisation_share_their_sockets(tight: Product) -> None:
+    person = await tight.sign_up()
+    keys = [(await person.query(CREATE_KEY))["createApiKey"]["secret"] for _ in range(3)]
+    async with tight.socket(keys[0]), tight.socket(keys[1]), tight.socket(person.token), tight.socket(keys[2]) as third:
+        code, reason = await closed(third)
+    assert (code, reason) == (
+        4429,
+        "The API keys of your organisation have 2 sockets open, the most allowed. Close one first.",
+    )
+
+
 async def test_an_address_has_so_many_sockets_on_which_nobody_has_signed_in(tight: Product) -> None:
     person = await tight.sign_up()
     async with tight.socket(person.token), tight.socket(None), tight.socket(None):
@@ -171,6 +185,28 @@ async def test_an_address_has_so_many_sockets_on_which_nobody_has_signed_in(tigh
 
         assert not await admitted()
     await until(admitted)
+
+
+async def test_an_address_opens_sockets_at_a_rate_whether_or_not_anybody_signs_in(settings: Settings) -> None:
+    slow = settings.model_copy(update={"rate_limit_sockets_per_minute": 1, "rate_limit_sockets_burst": 2})
+    async with running_product(slow, worker=False) as product:
+        person = await product.sign_up()
+        for token in (person.token, None):
+            async with product.socket(token):
+                pass
+        async with opened(product) as third:
+            code, reason = await closed(third)
+        assert code == 1013
+        assert re.fullmatch(
+            r"Too many sockets have been opened from this address\. Try again in ([45]\d|60) seconds\.", reason
+        )
+        elsewhere = {"x-forwarded-for": "192.0.2.7"}
+        url, protocols = f"{product.url}/graphql", ("graphql-transport-ws",)
+        async with product.http.ws_connect(url, protocols=protocols, headers=elsewhere) as other:
+            await other.send_json(INIT)
+            assert (await other.receive_json())["type"] == "connection_ack"
+        # Requests are counted by themselves.
+        assert (await person.query(VIEWER))["viewer"]["user"]["email"] == person.email
 
 
 async def test_a_message_that_is_too_large_closes_the_socket(tight: Product) -> None:

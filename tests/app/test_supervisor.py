@@ -40,6 +40,10 @@ def test_it_comes_up_says_where_and_leaves_nothing_after_ctrl_c(start: Start) ->
     assert "business@demo.colloquy.example  a-password" in text
     names = {process.name() for process in product.processes()}
     assert {"postgres", "redis-server"} <= names
+    logs = product.data_dir / "logs"
+    assert {"api.log", "worker.log", "seed.log", "postgres.log", "redis.log"} <= {log.name for log in logs.iterdir()}
+    assert {path.stat().st_mode & 0o777 for path in logs.iterdir()} == {0o600}
+    assert logs.stat().st_mode & 0o777 == 0o700
     product.send(signal.SIGINT)
     assert product.ended() == 0
     assert "Stopped" in product.text

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from waiting import has_ended, until
 
-from app.embedded.files import read_record, write_record
+from app.embedded.files import make_private, open_log, read_record, write_record
 from app.embedded.lock import DataFolderLock
 from app.embedded.ports import free_port, require_free
 from app.embedded.processes import end, spawn, tail
@@ -228,3 +228,23 @@ def test_the_end_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
     assert tail(path) == ""
     path.write_text("".join(f"line {number}\n" for number in range(10_000)))
     assert tail(path, lines=2) == "line 9998\nline 9999"
+
+
+def test_a_log_and_what_is_moved_aside_are_readable_by_their_owner_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.running.logs._LIMIT", 100)
+    logs = tmp_path / "logs"
+    logs.mkdir(mode=0o755)
+    for name in ("api.log", "api.log.1"):
+        (logs / name).write_bytes(b"of an earlier version\n")
+        (logs / name).chmod(0o644)
+    with open_log(make_private(logs) / "api.log") as log:
+        log.write(b"x" * 120 + b"\n")
+    with open_log(logs / "worker.log"):
+        pass
+    WatchedLog(logs / "api.log").rotate()
+    assert (logs / "api.log.1").read_bytes() == b"of an earlier version\n" + b"x" * 120 + b"\n"
+    assert logs.stat().st_mode & 0o777 == 0o700
+    for name in ("api.log", "api.log.1", "worker.log"):
+        assert (logs / name).stat().st_mode & 0o777 == 0o600

@@ -192,7 +192,8 @@ async def test_the_python_loop_of_the_streaming_page_runs_as_it_stands(product: 
     last = [event async for event in person.follow(sent["answer"]["id"])][-1]
     assert text == last["answer"]["message"]["text"]
     assert "half past seven" in text
-    assert await watch(url, "no token", sent["answer"]["id"]) == (1, "", "refused: 4403 Forbidden")
+    refused = "refused: 4403 UNAUTHENTICATED: The access token is not valid. Sign in again."
+    assert await watch(url, "no token", sent["answer"]["id"]) == (1, "", refused)
     status, text, said = await watch(url, person.token, "ans_0")
     assert (status, text) == (1, "")
     assert "not an id" in said

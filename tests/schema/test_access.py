@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from core.ids import NodeKind, new_id, to_global
 from core.security import hash_password
+from core.settings import Settings
 from datastores.models import Role
 from datastores.people import add_user
 from datastores.postgres import Purpose
 from owner import as_owner, set_role
-from product import PASSWORD, OperationFailed, Person, Product
+from product import PASSWORD, OperationFailed, Person, Product, running_product
 
 UPDATE = """mutation($input: UpdateMemberInput!) { updateMember(input: $input) { __typename
   ... on UpdateMemberPayload { user { id role suspendedAt } } ... on UserError { code message } } }"""
@@ -178,6 +180,23 @@ async def test_a_key_signs_a_program_in_until_it_is_revoked(product: Product) ->
     assert code_of(await program.raw(VIEWER)) == "UNAUTHENTICATED"
     assert (await person.query(KEYS))["viewer"]["apiKeys"]["nodes"] == []
     assert (await run(person, REVOKE_KEY, apiKeyId=key["id"]))["code"] == "NOT_FOUND"
+
+
+async def test_a_person_has_so_many_keys_and_a_revoked_one_makes_room(settings: Settings) -> None:
+    few = settings.model_copy(update={"api_keys_per_person": 2})
+    async with running_product(few, worker=False) as product:
+        person = await product.sign_up()
+        other = await colleague(person, Role.BUSINESS)
+        made = await asyncio.gather(*(run(person, CREATE_KEY, name="x", role="USER") for _ in range(5)))
+        keys = [one["apiKey"] for one in made if one["__typename"] == "CreateApiKeyPayload"]
+        refused = {"__typename": "Conflict", "code": "CONFLICT"}
+        refused["message"] = "You have 2 API keys, the most allowed. Revoke one first."
+        assert [one for one in made if one["__typename"] != "CreateApiKeyPayload"] == [refused] * 3
+        assert len((await person.query(KEYS))["viewer"]["apiKeys"]["nodes"]) == len(keys) == 2
+        assert (await run(other, CREATE_KEY, name="x", role="USER"))["__typename"] == "CreateApiKeyPayload"
+        await run(person, REVOKE_KEY, apiKeyId=keys[0]["id"])
+        assert (await run(person, CREATE_KEY, name="x", role="USER"))["__typename"] == "CreateApiKeyPayload"
+        assert await run(person, CREATE_KEY, name="x", role="USER") == refused
 
 
 async def test_a_key_may_do_what_its_role_may_and_no_more_than_its_maker(product: Product) -> None:

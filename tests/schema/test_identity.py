@@ -6,12 +6,10 @@ import asyncio
 import json
 from typing import Any
 
-import aiohttp
 import pytest
 
 from core.ids import new_id
-from core.security import TokenSigner
-from owner import as_owner, set_role
+from owner import as_owner, set_role, short_lived
 from product import PASSWORD, Person, Product
 
 SIGN_UP = """mutation($input: SignUpInput!) { signUp(input: $input) { __typename
@@ -21,7 +19,6 @@ SIGN_IN = """mutation($input: SignInInput!) { signIn(input: $input) { __typename
   ... on SignInPayload { session { accessToken user { id email } } } ... on UserError { code message } } }"""
 VIEWER = "{ viewer { user { email role } tenant { name } assistants { nodes { name } } } }"
 NEW = {"organization": "Org", "name": "Pat", "email": "pat@example.test", "password": PASSWORD}
-SUBSCRIPTION = 'subscription { answer(id: "ans_00000000000000000000000000000000") { __typename } }'
 
 
 async def sign_up(product: Product, **changes: Any) -> dict[str, Any]:
@@ -224,18 +221,8 @@ async def test_nobody_is_told_to_sign_in_and_changes_nothing(own_product: Produc
     assert await as_owner(own_product.settings, "SELECT count(*) FROM conversations") == [(0,)]
 
 
-def expired_token(person: Person) -> str:
-    """A genuine token of the person's session whose time is over."""
-    secret = person.product.settings.secret_key
-    assert secret is not None
-    claims = person.product.services.signer.check_access(person.token)
-    assert claims.user_id is not None
-    signer = TokenSigner(secret.get_secret_value(), access_ttl=-1)
-    return signer.issue_access(claims.user_id, claims.tenant_id, claims.session_id)[0]
-
-
 async def test_an_expired_token_is_refused_with_the_reason(product: Product) -> None:
-    expired = expired_token(await product.sign_up())
+    expired = short_lived(await product.sign_up(), -1)
     body = await product.post(VIEWER, token=expired)
     assert code_of(body) == "UNAUTHENTICATED"
     assert "expired" in body["errors"][0]["message"]
@@ -253,34 +240,3 @@ async def test_a_changed_role_counts_at_once(product: Product) -> None:
     assert (await person.query(VIEWER))["viewer"]["user"]["role"] == "USER"
     body = await product.upload_raw(person.token, b"text", "notes.txt")
     assert code_of(body) == "FORBIDDEN"
-
-
-async def _close_code(product: Product, payload: Any) -> int | None:
-    """The code with which a socket is closed after `connection_init`, instead of being acknowledged."""
-    protocols = ("graphql-transport-ws",)
-    async with product.http.ws_connect(f"{product.url}/graphql", protocols=protocols) as socket:
-        await socket.send_json({"type": "connection_init", "payload": payload})
-        message = await socket.receive()
-        assert message.type is aiohttp.WSMsgType.CLOSE, message
-        return socket.close_code
-
-
-@pytest.mark.parametrize("authorization", ["Bearer x", "Bearer", "nonsense", "Basic cGF0OnBhdA=="])
-async def test_a_socket_with_a_bad_token_is_closed_as_forbidden(product: Product, authorization: str) -> None:
-    assert await _close_code(product, {"authorization": authorization}) == 4403
-
-
-async def test_a_socket_with_an_expired_token_is_closed_as_forbidden(product: Product) -> None:
-    token = expired_token(await product.sign_up())
-    assert await _close_code(product, {"authorization": f"Bearer {token}"}) == 4403
-
-
-async def test_a_socket_without_a_token_may_connect_and_is_told_to_sign_in(product: Product) -> None:
-    async with product.socket(None) as socket:
-        await socket.send_json({"id": "1", "type": "subscribe", "payload": {"query": SUBSCRIPTION}})
-        frame = await socket.receive_json()
-        assert (frame["id"], frame["type"]) == ("1", "error")
-        assert frame["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
-        # What nobody needs to be signed in for goes on, such as signing in.
-        await socket.send_json({"id": "2", "type": "subscribe", "payload": {"query": "{ viewer { user { id } } }"}})
-        assert (await socket.receive_json())["payload"]["data"] == {"viewer": None}

@@ -184,9 +184,21 @@ async def test_a_stolen_token_is_no_second_way_to_guess_the_password(limited: Li
         values["currentPassword"] = PASSWORD
         result = (await answered(product, CHANGE_PASSWORD, person.token, input=values))[2]["data"]["changePassword"]
         assert (result["__typename"], result["code"]) == ("RateLimited", "RATE_LIMITED")
+        assert result["message"].startswith("Too many attempts to change the password. Try again in")
         assert await as_owner(product.settings, "SELECT password_hash FROM users") == stored
-        body = (await sign_in(product, person.email, "203.0.113.1"))[2]
-        assert body["data"]["signIn"]["code"] == "RATE_LIMITED"
+        # The thief has not locked the owner out.
+        assert "accessToken" in str(await sign_in(product, person.email, "203.0.113.1"))
+
+
+async def test_who_tries_an_account_s_sign_in_does_not_keep_its_owner_from_changing_the_password(
+    limited: Limited,
+) -> None:
+    async with limited(sign_in_per_minute=1, sign_in_burst=1) as product:
+        person = await product.sign_up()
+        outcomes = [await sign_in(product, person.email, f"203.0.113.{n}", "a wrong password") for n in range(3)]
+        assert outcomes[2][2]["data"]["signIn"]["code"] == "RATE_LIMITED"
+        values = {"currentPassword": PASSWORD, "newPassword": "another good password"}
+        assert "ChangePasswordPayload" in str(await answered(product, CHANGE_PASSWORD, person.token, input=values))
 
 
 async def test_an_address_founds_so_many_organisations_and_mistakes_do_not_count(limited: Limited) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from statements import counted
 
-from owner import as_owner
+from owner import as_owner, short_lived
 from product import PASSWORD, Person, Product
 
 VIEWER = "{ viewer { user { email } } }"
@@ -114,6 +115,17 @@ async def test_signing_out_ends_this_session_alone_and_everywhere_ends_all(produ
 
 async def test_signing_out_without_being_signed_in_is_no_error(product: Product) -> None:
     assert (await product.post(SIGN_OUT))["data"] == {"signOut": {"signedOut": True}}
+
+
+async def test_signing_out_with_a_token_that_is_no_good_says_so_and_what_to_do(product: Product) -> None:
+    person = await product.sign_up()
+    session = await signed_in(person)
+    expired = short_lived(replace(person, token=session["accessToken"]), -1)
+    for token, words in ((expired, "has expired. Refresh the session"), ("x", "is not valid")):
+        body = await product.post(SIGN_OUT, token=token)
+        assert body["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+        assert words in body["errors"][0]["message"]
+    assert (await refresh(product, session["refreshToken"]))["__typename"] == "RefreshSessionPayload"
 
 
 async def test_when_redis_forgets_everything_nobody_is_signed_out_and_who_was_stays_out(own_product: Product) -> None:

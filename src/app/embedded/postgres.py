@@ -20,7 +20,7 @@ import psutil
 
 from app.embedded.account import account_for_postgres, installation
 from app.embedded.cluster import ClusterTools, environment
-from app.embedded.files import make_folder, read_record, write_record
+from app.embedded.files import make_folder, open_log, read_record, write_record
 from app.embedded.ports import LOOPBACK, free_port
 from app.embedded.processes import at_once, end, end_left_behind, left_behind, nothing, patient, spawn, tail
 from core.errors import ConfigurationError
@@ -175,8 +175,7 @@ class EmbeddedPostgres:
         if self._scratch:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
         arguments = [f"--{name}={value}" for name, value in settings.items()]
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
+        with open_log(self.log) as log:
             self._process = spawn(
                 [tools.program("postgres"), "-D", tools.name_of(self.cluster), *arguments],
                 log=log,

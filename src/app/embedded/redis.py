@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from app.embedded.files import make_folder, read_record, write_record
+from app.embedded.files import make_folder, open_log, read_record, write_record
 from app.embedded.ports import LOOPBACK, free_port
 from app.embedded.processes import at_once, end, end_left_behind, left_behind, nothing, patient, spawn, tail
 from core.errors import ConfigurationError
@@ -117,8 +117,7 @@ class EmbeddedRedis:
 
     def _launch(self, checkpoint: Callable[[], None]) -> bool:
         """True when it answers; false when its append-only file is damaged. Raises `ConfigurationError` otherwise."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
+        with open_log(self.log) as log:
             mark = log.tell()
             self._process = spawn([_program(), self.home / "redis.conf"], log=log, cwd=self.home)
         deadline = time.monotonic() + _START_TIMEOUT

@@ -6,6 +6,8 @@ import re
 import shutil
 from pathlib import Path
 
+from app.embedded.files import open_log
+
 _LIMIT = 10 * 1024 * 1024  # bytes a log may grow to; with the one before it, twice that on disk
 # core/logging.py's two forms: `[error    ]` in development, `"level": "error"` in production.
 _ERROR = re.compile(r'\[(?:\x1b\[[0-9;]*m)*(?:error|critical) *(?:\x1b\[[0-9;]*m)*\]|"level": ?"(?:error|critical)"')
@@ -17,7 +19,7 @@ class WatchedLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._seen = path.stat().st_size if path.exists() else 0
         self._rest = b""
 
@@ -29,7 +31,10 @@ class WatchedLog:
         """
         if not self.path.exists() or self.path.stat().st_size < _LIMIT:
             return
-        shutil.copyfile(self.path, self.path.with_name(self.path.name + ".1"))
+        aside = self.path.with_name(self.path.name + ".1")
+        aside.unlink(missing_ok=True)
+        with self.path.open("rb") as source, open_log(aside) as target:
+            shutil.copyfileobj(source, target)
         with self.path.open("r+b") as file:
             file.truncate(0)
         self._seen, self._rest = 0, b""

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from app.embedded.files import open_log
 from app.embedded.processes import end, end_session, patient, tail
 from app.running.display import Display
 from app.running.programs import GRACE, Program, Roster, launch
@@ -69,7 +70,7 @@ class OneShot:
                 return
             if not part:
                 return
-            with self.log.open("ab") as log:
+            with open_log(self.log) as log:
                 log.write(part)
             *lines, self._rest = (self._rest + part).split(b"\n")
             self._rest = self._rest[-_LINE_LIMIT:]

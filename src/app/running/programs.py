@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from app.embedded.files import read_record, write_record
+from app.embedded.files import open_log, read_record, write_record
 from app.embedded.processes import end, end_left_behind, end_session, nothing, patient, spawn
 from core.settings import Settings
 from datastores.files import write_private
@@ -137,8 +137,7 @@ def launch(
     program: Program, environment: Mapping[str, str], log: Path, roster: Roster, stdout: int | None = None
 ) -> subprocess.Popen[bytes]:
     """Start a program with its output going to the log (or standard output to a descriptor)."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:
+    with open_log(log) as file:
         process = spawn(program.argv, log=file, stdout=stdout, env=environment)
     roster.add(process.pid)
     return process

@@ -107,7 +107,10 @@ class StreamedResponse(Response):
             async for change in changes:
                 if isinstance(change, RequestError):
                     return change
-                if refused := too_weak_for(self._context.document, self._operation_name, change):
+                self._context.see_as(change.person)
+                if change.weaker and (
+                    refused := too_weak_for(self._context.document, self._operation_name, change.person)
+                ):
                     return refused
         return None
 

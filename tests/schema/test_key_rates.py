@@ -1,0 +1,54 @@
+"""How often an organisation's programs may come: all its API keys together, however many there are."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+
+from core.settings import Settings
+from product import Person, Product, running_product
+
+VIEWER = "{ viewer { user { email } } }"
+CREATE_KEY = """mutation($input: CreateApiKeyInput!) { createApiKey(input: $input) {
+  ... on CreateApiKeyPayload { secret } } }"""
+
+
+def limited(settings: Settings, **limits: int) -> AbstractAsyncContextManager[Product]:
+    """A product with rate limits of the test's own."""
+    own = {f"rate_limit_{name}": value for name, value in limits.items()}
+    return running_product(settings.model_copy(update=own), worker=False)
+
+
+async def status(person: Person) -> int:
+    """Of one request."""
+    headers = {"authorization": f"Bearer {person.token}"}
+    url = f"{person.product.url}/graphql"
+    async with person.product.http.post(url, json={"query": VIEWER}, headers=headers) as response:
+        return response.status
+
+
+async def api_keys(person: Person, count: int) -> list[Person]:
+    """So many programs of one person."""
+    made = [await person.query(CREATE_KEY, input={"name": "x", "role": "BUSINESS"}) for _ in range(count)]
+    return [replace(person, token=one["createApiKey"]["secret"]) for one in made]
+
+
+async def test_who_makes_more_api_keys_may_not_come_more_often(settings: Settings) -> None:
+    tight = {"requests_per_minute": 1, "burst": 4, "keys_per_minute": 1, "keys_burst": 3}
+    async with limited(settings, **tight) as product:
+        person, other = await product.sign_up(), await product.sign_up()
+        keys = await api_keys(person, 3)
+        answers = await asyncio.gather(*(status(key) for key in keys for _ in range(3)))
+        assert sorted(answers) == [200] * 3 + [429] * 6
+        # The organisation's people are counted by themselves, and so are another organisation's keys.
+        (theirs,) = await api_keys(other, 1)
+        for one in (person, theirs):
+            assert await status(one) == 200
+
+
+async def test_who_makes_more_api_keys_may_not_upload_more_often(settings: Settings) -> None:
+    async with limited(settings, uploads_per_minute=1, uploads_burst=2) as product:
+        keys = await api_keys(await product.sign_up(), 3)
+        results = [await key.upload(f"Text {number}".encode()) for number, key in enumerate(keys)]
+        assert [result["__typename"] for result in results] == ["UploadDocumentPayload"] * 2 + ["RateLimited"]

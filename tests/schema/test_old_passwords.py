@@ -1,0 +1,131 @@
+"""What was verified with a password that is replaced meanwhile, or for somebody who leaves meanwhile, is worth nothing.
+
+A lock on the person's row stops everybody where their order is decided; they come to it one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from mailbox import token_for
+from typing import Any
+
+import asyncpg
+import pytest
+from accounts import NEW, REQUEST_RESET, RESET, SIGN_IN, refusal, run, signs_in
+
+from owner import as_owner, until
+from product import PASSWORD, Person, Product
+
+CHANGE = """mutation($input: ChangePasswordInput!) { changePassword(input: $input) { __typename
+  ... on UserError { code } } }"""
+ANOTHER = "walnut-harbour-fiddle"
+_HOLD = "SELECT FROM users WHERE email = $1 FOR UPDATE"
+_WAITING = """SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE datname = current_database() AND NOT granted"""
+
+
+class Turns:
+    """Those who wait for a person's row, in the order in which they will have it."""
+
+    def __init__(self, product: Product) -> None:
+        self._product = product
+        self._tasks: list[asyncio.Task[dict[str, Any]]] = []
+
+    async def comes(self, mutation: str, token: str | None = None, /, **fields: Any) -> None:
+        """Let the mutation come as far as the row, or to its end."""
+        task = asyncio.create_task(run(self._product, mutation, token, **fields))
+        self._tasks.append(task)
+
+        async def stopped() -> bool:
+            ((waiting,),) = await as_owner(self._product.settings, _WAITING)
+            return task.done() or waiting == len(self._tasks)
+
+        await until(stopped)
+
+    async def results(self) -> list[dict[str, Any]]:
+        """What became of them."""
+        return await asyncio.gather(*self._tasks)
+
+
+@asynccontextmanager
+async def held(person: Person, statement: str = _HOLD) -> AsyncIterator[Turns]:
+    """Nobody else changes the person, or comes in, before the end, when the statement takes effect."""
+    connection = await asyncpg.connect(person.product.settings.database_owner_url)
+    try:
+        async with connection.transaction():
+            await connection.execute(statement, person.email)
+            yield Turns(person.product)
+    finally:
+        await connection.close()
+
+
+async def live_sessions(person: Person) -> int:
+    """How many sessions the person has."""
+    statement = "SELECT count(*) FROM sessions WHERE tenant_id = $1 AND revoked_at IS NULL"
+    ((count,),) = await as_owner(person.product.settings, statement, person.tenant_id)
+    return int(count)
+
+
+async def test_who_signs_in_while_the_password_is_changed_stays_out(own_product: Product) -> None:
+    person = await own_product.sign_up()
+    async with held(person) as turns:
+        await turns.comes(CHANGE, person.token, currentPassword=PASSWORD, newPassword=NEW)
+        await turns.comes(SIGN_IN, email=person.email, password=PASSWORD)
+    changed, signed_in = await turns.results()
+    assert changed == {"__typename": "ChangePasswordPayload"}
+    assert signed_in == {"__typename": "InvalidCredentials", "code": "INVALID_CREDENTIALS"}
+    assert await live_sessions(person) == 1
+    assert await signs_in(own_product, person.email, NEW)
+
+
+async def test_who_signed_in_just_before_the_change_is_signed_out_by_it(own_product: Product) -> None:
+    person = await own_product.sign_up()
+    async with held(person) as turns:
+        await turns.comes(SIGN_IN, email=person.email, password=PASSWORD)
+        await turns.comes(CHANGE, person.token, currentPassword=PASSWORD, newPassword=NEW)
+    signed_in, changed = await turns.results()
+    assert changed == {"__typename": "ChangePasswordPayload"}
+    assert await refusal(own_product, signed_in["session"]["accessToken"]) == "UNAUTHENTICATED"
+    assert await live_sessions(person) == 1
+
+
+async def test_who_signs_in_while_the_password_is_reset_stays_out(own_product: Product) -> None:
+    person = await own_product.sign_up()
+    await run(own_product, REQUEST_RESET, email=person.email)
+    token = await token_for(own_product, person.email, "A new password")
+    async with held(person) as turns:
+        await turns.comes(RESET, token=token, newPassword=NEW)
+        await turns.comes(SIGN_IN, email=person.email, password=PASSWORD)
+    reset, signed_in = await turns.results()
+    assert reset["__typename"] == "ResetPasswordPayload"
+    assert signed_in["__typename"] == "InvalidCredentials"
+    assert await live_sessions(person) == 0
+
+
+async def test_the_old_password_does_not_change_the_one_that_was_reset_meanwhile(own_product: Product) -> None:
+    person = await own_product.sign_up()
+    await run(own_product, REQUEST_RESET, email=person.email)
+    token = await token_for(own_product, person.email, "A new password")
+    async with held(person) as turns:
+        await turns.comes(RESET, token=token, newPassword=NEW)
+        await turns.comes(CHANGE, person.token, currentPassword=PASSWORD, newPassword=ANOTHER)
+    reset, changed = await turns.results()
+    assert reset["__typename"] == "ResetPasswordPayload"
+    assert changed == {"__typename": "InvalidCredentials", "code": "INVALID_CREDENTIALS"}
+    assert await signs_in(own_product, person.email, NEW)
+    assert not await signs_in(own_product, person.email, ANOTHER)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE users SET suspended_at = now() WHERE email = $1", "DELETE FROM users WHERE email = $1"],
+    ids=["suspended", "removed"],
+)
+async def test_who_signs_in_while_they_are_shut_out_stays_out(own_product: Product, statement: str) -> None:
+    person = await own_product.sign_up()
+    async with held(person, statement) as turns:
+        await turns.comes(SIGN_IN, email=person.email, password=PASSWORD)
+    assert await turns.results() == [{"__typename": "InvalidCredentials", "code": "INVALID_CREDENTIALS"}]
+    assert await live_sessions(person) <= 1
