@@ -102,7 +102,7 @@ async def revoke_invitation(context: Context, invitation_id: str) -> InvitationR
 
 async def accept_invitation(
     context: Context, *, token: str, name: str | None, password: str
-) -> SignedIn | InvalidInput | InvalidCredentials | Conflict:
+) -> SignedIn | InvalidInput | InvalidCredentials | Conflict | RateLimited:
     """Become a member, with an address that is verified by the mail, and signed in."""
     read = one_time_links.read(context, _KIND, token)
     if read is None:
@@ -116,6 +116,10 @@ async def accept_invitation(
     chosen = invitation.name if name is None else name
     if chosen is None or not is_name(chosen, NAME_CHARS):
         return _NAME
+    if (refused := passwords.refuse_length(password, "password")) is not None:
+        return refused
+    if (limited := await context.take(context.by_address(context.limits.sign_in))) is not None:
+        return limited
     about = (invitation.email, chosen, organization)
     if (refused := await passwords.refuse(password, "password", about)) is not None:
         return refused

@@ -44,7 +44,9 @@ async def request_reset(context: Context, email: str) -> RateLimited | None:
     return None
 
 
-async def reset_password(context: Context, *, token: str, new: str) -> str | InvalidInput | InvalidCredentials:
+async def reset_password(
+    context: Context, *, token: str, new: str
+) -> str | InvalidInput | InvalidCredentials | RateLimited:
     """Give the token's person a new password; their address. Their sessions and other links end, on all sockets."""
     read = one_time_links.read(context, TokenKind.PASSWORD_RESET, token)
     if read is None:
@@ -55,6 +57,10 @@ async def reset_password(context: Context, *, token: str, new: str) -> str | Inv
             return one_time_links.NOT_GOOD
         organization = (await tenant_of(reads)).name
     context.concerns(read.tenant_id, NodeKind.USER, person.id)
+    if (refused := passwords.refuse_length(new, "newPassword")) is not None:
+        return refused
+    if (limited := await context.take(context.by_address(context.limits.sign_in))) is not None:
+        return limited
     about = (person.email, person.name, organization)
     if (refused := await passwords.refuse(new, "newPassword", about)) is not None:
         return refused

@@ -97,7 +97,7 @@ RequestPasswordResetResult = Annotated[
     RequestPasswordResetPayload | RateLimited, strawberry.union("RequestPasswordResetResult")
 ]
 ResetPasswordResult = Annotated[
-    ResetPasswordPayload | InvalidInput | InvalidCredentials, strawberry.union("ResetPasswordResult")
+    ResetPasswordPayload | InvalidInput | InvalidCredentials | RateLimited, strawberry.union("ResetPasswordResult")
 ]
 RequestEmailVerificationResult = Annotated[
     RequestEmailVerificationPayload | Conflict | RateLimited, strawberry.union("RequestEmailVerificationResult")
@@ -110,7 +110,8 @@ RevokeInvitationResult = Annotated[
     RevokeInvitationPayload | NotFound | InvalidInput, strawberry.union("RevokeInvitationResult")
 ]
 AcceptInvitationResult = Annotated[
-    AcceptInvitationPayload | InvalidInput | InvalidCredentials | Conflict, strawberry.union("AcceptInvitationResult")
+    AcceptInvitationPayload | InvalidInput | InvalidCredentials | Conflict | RateLimited,
+    strawberry.union("AcceptInvitationResult"),
 ]
 
 
