@@ -43,7 +43,8 @@ def lost_password(to: str, *, link: str, hours: int) -> Mail:
         "Somebody, most likely you, asked for a new password for the account with this address.\n"
         "To choose one, open this page:\n\n"
         f"{link}\n\n"
-        f"The link is good for {_time(hours)} and works once. A new password signs you out everywhere.\n\n"
+        f"The link is good for {_time(hours)} and works once. A new password signs you out everywhere, and\n"
+        "your API keys end with it.\n\n"
         "If it was not you, do nothing: your password stays as it is, and nobody has learned anything about it.\n",
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.ids import NodeKind, TenantId, new_id
 from core.opaque_tokens import TokenKind
-from datastores import members, sessions
+from datastores import api_keys, members, sessions
 from datastores.models import RevocationReason, TokenPurpose
 from datastores.one_time_tokens import drop_tokens, holder, use_token
 from datastores.outbox import add_mail
@@ -47,7 +47,10 @@ async def request_reset(context: Context, email: str) -> RateLimited | None:
 async def reset_password(
     context: Context, *, token: str, new: str
 ) -> str | InvalidInput | InvalidCredentials | RateLimited:
-    """Give the token's person a new password; their address. Their sessions and other links end, on all sockets."""
+    """Give the token's person a new password; their address.
+
+    Their sessions, API keys and other links end, on all sockets: whoever was in by another's doing is out.
+    """
     read = one_time_links.read(context, TokenKind.PASSWORD_RESET, token)
     if read is None:
         return one_time_links.NOT_GOOD
@@ -72,10 +75,11 @@ async def reset_password(
         await members.set_password(tx, user_id, replacement)
         await members.set_email_verified(tx, user_id)
         await drop_tokens(tx, user_id)
-        # Keys hold a copy of the person, too.
-        told = await sessions.standing_ids(tx, user_id)
-        await sessions.revoke(tx, RevocationReason.PASSWORD_RESET, user_id=user_id)
+        ended = await sessions.revoke(tx, RevocationReason.PASSWORD_RESET, user_id=user_id)
+        for key_id in await api_keys.revoke_keys_of(tx, user_id):
+            context.acts_on(NodeKind.API_KEY, key_id)
+            ended.append(key_id)
         await add_mail(tx, read.tenant_id, account_mails.password_changed(person.email))
-    await context.services.standings.changed(read.tenant_id, told)
+    await context.services.standings.changed(read.tenant_id, ended)
     await context.services.queue.deliver_mail()
     return person.email

@@ -126,8 +126,8 @@ class AccountMutations:
         return limited or RequestPasswordResetPayload(requested=True)
 
     @strawberry.mutation(
-        description="Choose a new password with the token of such a mail. All sessions of the person end, and nobody "
-        "is signed in by it: sign in with the new one. The address counts as verified."
+        description="Choose a new password with the token of such a mail. All sessions and API keys of the person end, "
+        "and nobody is signed in by it: sign in with the new one. The address counts as verified."
     )
     async def reset_password(self, info: Info, input: ResetPasswordInput) -> ResetPasswordResult:
         result: Any = await password_reset.reset_password(info.context, token=input.token, new=input.new_password)
