@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
+from threading import Lock
 
 from zxcvbn import matching, zxcvbn
 
@@ -24,6 +25,8 @@ up to four ways, and 72 characters with one are still read."""
 _WORD_CHARS = 3
 _MOST_WORDS = 50
 _PRODUCT = "colloquy"
+_one_at_a_time = Lock()
+"""zxcvbn keeps what is known of a person beside its lists, for the whole process."""
 
 
 def is_easily_guessed(password: str, about: Iterable[str] = ()) -> bool:
@@ -34,7 +37,12 @@ def is_easily_guessed(password: str, about: Iterable[str] = ()) -> bool:
     """
     known = list(_words(about))
     # A long one is safe when either end is.
-    return all(float(zxcvbn(end, user_inputs=known)["guesses"]) < ENOUGH_GUESSES for end in _ends(_plain(password)))
+    return all(_guesses(end, known) < ENOUGH_GUESSES for end in _ends(_plain(password)))
+
+
+def _guesses(text: str, known: list[str]) -> float:
+    with _one_at_a_time:
+        return float(zxcvbn(text, user_inputs=known)["guesses"])
 
 
 def _ends(text: str) -> set[str]:

@@ -21,6 +21,8 @@ from resolvers.results import InvalidCredentials, InvalidInput, RateLimited
 PASSWORD_CHARS = (10, 128)
 # argon2id takes 64 MiB each: more at once would trade memory for nothing on a few cores.
 _hashing = asyncio.Semaphore(4)
+# One at a time in any case: whoever waits should not hold a thread meanwhile, nor a place among those who hash.
+_judging = asyncio.Semaphore(1)
 
 
 def refuse_length(password: str, field: str) -> InvalidInput | None:
@@ -38,7 +40,7 @@ async def refuse(password: str, field: str, about: Sequence[str]) -> InvalidInpu
     """
     if (refused := refuse_length(password, field)) is not None:
         return refused
-    async with _hashing:
+    async with _judging:
         if await asyncio.to_thread(is_easily_guessed, password, about):
             return InvalidInput("This password is too easily guessed: it is a common one, or made of your name.", field)
     return None

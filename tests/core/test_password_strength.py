@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -56,6 +58,20 @@ def test_a_password_that_is_not_common_is_accepted(password: str) -> None:
 
 def test_short_words_of_a_name_do_not_spoil_every_password() -> None:
     assert not is_easily_guessed("thistle-ravine-omelet", ("x@y.example", "A B", "", "an of to"))
+
+
+def test_what_is_known_of_one_person_is_not_held_against_another_who_is_judged_at_once() -> None:
+    people = [f"qzjxk{chr(ord('a') + number) * 3}vwpm" for number in range(8)]
+    ready = threading.Barrier(len(people))
+
+    def judge(number: int) -> tuple[bool, bool]:
+        ready.wait()
+        mine = [is_easily_guessed(people[number] + "77", (people[number],)) for _ in range(20)]
+        other = [is_easily_guessed(people[number - 1] + "77", (people[number],)) for _ in range(20)]
+        return all(mine), any(other)
+
+    with ThreadPoolExecutor(len(people)) as threads:
+        assert list(threads.map(judge, range(len(people)))) == [(True, False)] * len(people)
 
 
 LEET = "4@8({[<369#!1|7l$50+%2z"
