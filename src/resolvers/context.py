@@ -15,7 +15,7 @@ from core.security import AccessClaims, InvalidTokenError
 from datastores.audit import add_entry
 from datastores.models import AuditOutcome
 from datastores.postgres import Purpose
-from datastores.rates import Demand, Limit, RateLimits, Refusal, Subject
+from datastores.rates import MAIL_COST, Demand, Limit, RateLimits, Refusal, Subject
 from datastores.records import AuditRecord, UserRecord
 from datastores.transactions import LazyRead, PlatformTransaction, StatementCount, WriteTransaction
 from loaders import Loaders
@@ -118,6 +118,12 @@ class Context:
     def by_person(self, limit: Limit) -> Demand:
         """One of a limit on whoever is signed in."""
         return Demand(limit, self.subject)
+
+    def mail_to(self, email: str) -> Demand:
+        """One mail from the organisation of whoever is signed in to the address, as it is stored."""
+        assert self.claims is not None, "nobody is signed in"
+        recipient = self.services.rates.subjects.recipient(self.claims.tenant_id, email)
+        return Demand(self.limits.mails_to, recipient, MAIL_COST)
 
     @property
     def subject(self) -> Subject:

@@ -55,7 +55,8 @@ async def invite_member(
         return InvalidInput(f"Only an administrator of the platform gives the role {role.value}.", "role")
     if person.email_verified_at is None:
         return _UNVERIFIED
-    if (limited := await context.take(context.by_person(context.limits.mails))) is not None:
+    limited = await context.take(context.by_person(context.limits.mails), context.mail_to(address))
+    if limited is not None:
         return limited
     organization = (await tenant_of(context.reads)).name
     await context.reads.aclose()

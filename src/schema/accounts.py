@@ -134,7 +134,8 @@ class AccountMutations:
         return ResetPasswordPayload(email=result) if isinstance(result, str) else result
 
     @strawberry.mutation(
-        description="Have the mail sent again by which you show that your e-mail address is yours. One a minute."
+        description="Have the mail sent again by which you show that your e-mail address is yours. One a minute, "
+        "ten a day."
     )
     async def request_email_verification(self, info: Info) -> RequestEmailVerificationResult:
         result: Any = await email_verification.request_verification(info.context)
@@ -149,8 +150,8 @@ class AccountMutations:
 
     @strawberry.mutation(
         description="Have somebody asked by mail to join your organisation; an earlier invitation of the address is "
-        "replaced. An address that has an account elsewhere is answered alike, and told so in the mail. Needs the role "
-        "BUSINESS, and a verified e-mail address of your own."
+        "replaced. An address that has an account elsewhere is answered alike, and told so in the mail. Ten mails "
+        "a day to one address. Needs the role BUSINESS, and a verified e-mail address of your own."
     )
     async def invite_member(self, info: Info, input: InviteMemberInput) -> InviteMemberResult:
         result: Any = await invitations.invite_member(info.context, email=input.email, name=input.name, role=input.role)
