@@ -20,7 +20,7 @@ from datastores.records import AuditRecord, UserRecord
 from datastores.transactions import LazyRead, PlatformTransaction, StatementCount, WriteTransaction
 from loaders import Loaders
 from resolvers.audit_trail import DENIALS, AuditTrail
-from resolvers.permissions import Operation
+from resolvers.permissions import ADMINISTERS, Operation
 from resolvers.results import RateLimited
 from resolvers.services import NOWHERE, Client, RefreshCookie, Services
 
@@ -186,6 +186,8 @@ class Context:
             somebody = self.claims is not None or self.token_problem is not None
             self.denied(operation.value.name, error, stored=somebody or operation.value.is_mutation)
             raise
+        if self.trail is not None and operation.value.weakest is ADMINISTERS:
+            self.trail.is_for_platform()
         return person
 
     async def person(self) -> UserRecord:
