@@ -13,7 +13,7 @@ from strawberry.http import GraphQLRequestData
 
 from app.negotiation import JSON, content_type, is_utf8
 from core.errors import RequestError
-from schema.persisted import with_document_id
+from schema.persisted import NO_DOCUMENT, with_document_id
 
 FORM: Final = "multipart/form-data"
 _PARAMETERS: Final = ("query", "documentId", "operationName", "variables", "extensions")
@@ -65,8 +65,8 @@ def _operation(given: object) -> GraphQLRequestData:
         extensions = with_document_id(extensions, given.get("documentId"))
     except RequestError as error:
         raise HTTPException(400, error.message) from None
-    if not query and "persistedQuery" not in (extensions or {}):
-        raise HTTPException(400, "There is no `query` in the request.")
+    if not query and (extensions or {}).get("persistedQuery") is None:
+        raise HTTPException(400, NO_DOCUMENT)
     return GraphQLRequestData(
         query=query, variables=variables, operation_name=name or None, extensions=extensions, protocol="http"
     )
