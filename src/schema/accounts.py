@@ -118,8 +118,9 @@ AcceptInvitationResult = Annotated[
 @strawberry.type
 class AccountMutations:
     @strawberry.mutation(
-        description="Have a mail sent with a link to a new password, to whoever has the address. The answer, and the "
-        "time that it takes, are the same for an address without an account. One mail a minute to a person."
+        description="Have a mail sent with a link to a new password, to whoever has the address. The answer is the "
+        "same for an address without an account, and the time that it takes about the same. One mail a minute to a "
+        "person."
     )
     async def request_password_reset(self, info: Info, input: RequestPasswordResetInput) -> RequestPasswordResetResult:
         limited: Any = await password_reset.request_reset(info.context, input.email)
