@@ -17,7 +17,7 @@ from schema.persisted import NO_DOCUMENT, with_document_id
 
 FORM: Final = "multipart/form-data"
 _PARAMETERS: Final = ("query", "documentId", "operationName", "variables", "extensions")
-_OTHERS_ALLOWED: Final = 20
+_MOST_PARAMETERS: Final = 20
 _MISFIT: Final = "The files of the multipart body are not where its map says."
 
 
@@ -40,7 +40,7 @@ def read_get(query_string: bytes) -> GraphQLRequestData:
     """The operation in a URL. Raises HTTPException 400."""
     try:
         pairs = parse_qsl(
-            query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_OTHERS_ALLOWED
+            query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_PARAMETERS
         )
     except ValueError:
         raise HTTPException(400, "The URL's parameters are not UTF-8, or there are too many.") from None

@@ -1,4 +1,7 @@
-"""How the platform gets its administrators: from its operator, on the server, never through the API."""
+"""How the platform gets its first administrators: from its operator, on the server.
+
+Through the API only an administrator makes another, within their own organisation (`resolvers.members`).
+"""
 
 from __future__ import annotations
 

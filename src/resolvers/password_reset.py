@@ -23,8 +23,8 @@ async def request_reset(context: Context, email: str) -> RateLimited | None:
     """Have a link sent to the address, if it has an account that may come in.
 
     The answer does not tell whether it has, and the time hardly: the same statements run, the audit log's among them, a
-    commit does not wait for the disk, and the worker is woken either way. What is left are two rows more for an account.
-    The mail itself is the worker's.
+    commit does not wait for the disk, and the worker is woken either way. What is left are two rows more to write for
+    an account. The mail itself is the worker's.
     """
     if (limited := await context.take(context.by_address(context.limits.mails))) is not None:
         return limited
