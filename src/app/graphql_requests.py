@@ -13,11 +13,11 @@ from strawberry.http import GraphQLRequestData
 
 from app.negotiation import JSON, content_type, is_utf8
 from core.errors import RequestError
-from schema.persisted import with_document_id
+from schema.persisted import NO_DOCUMENT, with_document_id
 
 FORM: Final = "multipart/form-data"
 _PARAMETERS: Final = ("query", "documentId", "operationName", "variables", "extensions")
-_OTHERS_ALLOWED: Final = 20
+_MOST_PARAMETERS: Final = 20
 _MISFIT: Final = "The files of the multipart body are not where its map says."
 
 
@@ -40,7 +40,7 @@ def read_get(query_string: bytes) -> GraphQLRequestData:
     """The operation in a URL. Raises HTTPException 400."""
     try:
         pairs = parse_qsl(
-            query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_OTHERS_ALLOWED
+            query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_PARAMETERS
         )
     except ValueError:
         raise HTTPException(400, "The URL's parameters are not UTF-8, or there are too many.") from None
@@ -65,8 +65,8 @@ def _operation(given: object) -> GraphQLRequestData:
         extensions = with_document_id(extensions, given.get("documentId"))
     except RequestError as error:
         raise HTTPException(400, error.message) from None
-    if not query and "persistedQuery" not in (extensions or {}):
-        raise HTTPException(400, "There is no `query` in the request.")
+    if not query and (extensions or {}).get("persistedQuery") is None:
+        raise HTTPException(400, NO_DOCUMENT)
     return GraphQLRequestData(
         query=query, variables=variables, operation_name=name or None, extensions=extensions, protocol="http"
     )

@@ -29,7 +29,7 @@ class RequestProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._head_bytes = 0
         self._unfinished_bytes = 0
-        self._too_large = False
+        self._too_large = self._begins = self._in_body = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._expect_head()
 
@@ -47,8 +47,16 @@ class RequestProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Called for what has arrived, at most 256 KiB."""
+        self._begins = False
         super().data_received(data)
-        if self._head_timer is not None and not self.transport.is_closing():
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:
+            return
+        answered = self.cycle is None or self.cycle.response_complete
+        if answered and self._head_timer is None and self.timeout_keep_alive_task is None:
+            # uvicorn stopped its own timer, though it was an empty line, or a body that nobody waits for.
+            self._expect_head()
+        if self._head_timer is not None and not self._in_body and not self._begins:
+            # Where a request has just begun, what came before it is none of its head.
             self._unfinished_bytes += len(data)
             if self._unfinished_bytes > HEAD_BYTES:
                 self._refuse_too_large()
@@ -56,6 +64,7 @@ class RequestProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Called at a request's first byte."""
         super().on_message_begin()
+        self._begins = True
         self._head_bytes = self._unfinished_bytes = 0
         self._expect_head()
 
@@ -72,7 +81,13 @@ class RequestProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Called at the head's end."""
         self._stop_timer()
+        self._in_body = True
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Called at a request's end."""
+        self._in_body = False
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Called when the parser has given up, be it at our word."""

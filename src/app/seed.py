@@ -49,7 +49,9 @@ async def seed(settings: Settings) -> None:
                 print(json.dumps({"stage": name, "done": number, "total": len(DOCUMENTS)}), flush=True)
         finally:
             await context.aclose()
-    roles = [(role, email) for role, email, _ in LOGINS] + [(Role.ADMIN, ADMIN_EMAIL)] * administered
+    roles = [(role, email) for role, email, _ in LOGINS]
+    if administered:
+        roles.append((Role.ADMIN, ADMIN_EMAIL))
     logins = [{"role": role.name, "email": email, "password": PASSWORD} for role, email in roles]
     partial = settings.data_dir / "demo.json.part"
     partial.write_bytes(orjson.dumps({"logins": logins}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
 from cross_web import FormData, HTTPException, StarletteRequestAdapter
@@ -69,10 +69,11 @@ class _FieldsParser(MultiPartParser):
             super().on_part_end()
 
     async def _up_to_a_file(self, request: Request, max_file_bytes: int, pause: float) -> AsyncGenerator[bytes, None]:
-        async for piece in _form_pieces(request, max_file_bytes, pause):
-            yield piece
-            if self._found:
-                return
+        async with aclosing(_form_pieces(request, max_file_bytes, pause)) as pieces:
+            async for piece in pieces:
+                yield piece
+                if self._found:
+                    return
 
 
 class RequestAdapter(StarletteRequestAdapter):

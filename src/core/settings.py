@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     """Opened from a network address, whoever signs in on them."""
     rate_limit_sockets_burst: int = Field(100, ge=1, le=MOST_PER_MINUTE)
     rate_limit_sign_in_per_minute: int = Field(5, ge=1, le=MOST_PER_MINUTE)
-    """Of a network address; an account may be tried twice as often."""
+    """Of a network address, new passwords by links in mails among them; an account may be tried twice as often."""
     rate_limit_sign_in_burst: int = Field(10, ge=1, le=MOST_PER_MINUTE)
     rate_limit_sign_up_per_minute: int = Field(1, ge=1, le=MOST_PER_MINUTE)
     """Of a network address."""
@@ -148,7 +148,7 @@ class Settings(BaseSettings):
     """Of a person, or of all API keys of a tenant."""
     rate_limit_uploads_burst: int = Field(10, ge=1, le=MOST_PER_MINUTE)
     rate_limit_mails_per_minute: int = Field(10, ge=1, le=MOST_PER_MINUTE)
-    """Of a person, or of a network address where nobody is signed in."""
+    """Invitations and verifications that a person has sent; links to a new password asked for at a network address."""
     rate_limit_mails_burst: int = Field(20, ge=1, le=MOST_PER_MINUTE)
     rate_limit_concurrent_answers: int = Field(20, ge=1)
     """Of a tenant, over all processes."""

@@ -87,7 +87,7 @@ _previous = (
 
 
 async def is_turn(reads: Reads, answer_id: UUID, seen_epoch: int) -> bool:
-    """Whether `claim` would give the answer away now."""
+    """Whether `claim` would give the answer away now, unless the tenant is suspended: only `claim` looks at that."""
     statement = sa.select(_answers.c.id).where(
         _answers.c.tenant_id == reads.tenant_id,
         _answers.c.id == answer_id,

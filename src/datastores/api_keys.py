@@ -88,6 +88,13 @@ async def revoke_key(tx: WriteTransaction, key_id: UUID) -> ApiKeyRecord | None:
     return await tx.first(ApiKeyRecord, _of_tenant(tx).where(_keys.c.id == key_id)) if changed else None
 
 
+async def revoke_keys_of(tx: WriteTransaction, user_id: UUID) -> list[UUID]:
+    """End all keys of a person; the ids of those that had not ended, oldest first."""
+    mine = (_keys.c.tenant_id == tx.tenant_id, _keys.c.user_id == user_id, _keys.c.revoked_at.is_(None))
+    ended = sa.update(_keys).where(*mine).values(revoked_at=sa.func.now()).returning(_keys.c.id)
+    return sorted(row[0] for row in await tx.rows(ended))
+
+
 async def note_use(tx: WriteTransaction, key_id: UUID) -> None:
     """The key has been used, within the last `USE_INTERVAL`. A suspended tenant's is of no use."""
     stale = sa.or_(_keys.c.last_used_at.is_(None), _keys.c.last_used_at < sa.func.now() - USE_INTERVAL)

@@ -1,7 +1,7 @@
 """The audit log as lines of JSON in a file: a new one each day (UTC), kept for seven days.
 
-Any number of processes write to one file. Each line is written by a thread of its own, so that the event loop never
-waits for the disk or for another process.
+Any number of processes write to one file. In each, one thread writes the lines, so that the event loop never waits
+for the disk or for another process.
 """
 
 from __future__ import annotations

@@ -64,27 +64,24 @@ async def open_invitation(reads: Reads, invitation_id: UUID, token_hash: bytes) 
 
 async def use_invitation(tx: WriteTransaction, invitation_id: UUID, token_hash: bytes) -> InvitationRecord | None:
     """Use the invitation up; None as above. The deletion decides between two who come at once."""
-    columns = [_invitations.c[field.name] for field in fields(InvitationRecord)]
-    statement = (
-        sa.delete(_invitations)
-        .where(_invitations.c.tenant_id == tx.tenant_id, *_open(tx), *_named(invitation_id, token_hash))
-        .returning(*columns)
-    )
-    return await tx.first(InvitationRecord, statement)
+    return await _take(tx, *_named(invitation_id, token_hash))
 
 
 async def revoke_invitation(tx: WriteTransaction, invitation_id: UUID) -> InvitationRecord | None:
     """Take an invitation back; None when there is none that could be accepted."""
-    found = await tx.first(InvitationRecord, _of_tenant(tx).where(*_open(tx), _invitations.c.id == invitation_id))
-    gone = await tx.execute(
-        sa.delete(_invitations).where(_invitations.c.tenant_id == tx.tenant_id, _invitations.c.id == invitation_id)
-    )
-    return found if gone else None
+    return await _take(tx, _invitations.c.id == invitation_id)
 
 
 async def sweep_invitations(tx: PlatformTransaction) -> int:
     """Delete what has expired, of all tenants; how many there were."""
     return await tx.execute(sa.delete(_invitations).where(_invitations.c.expires_at <= sa.func.now()))
+
+
+async def _take(tx: WriteTransaction, *which: sa.ColumnElement[bool]) -> InvitationRecord | None:
+    """Delete an open invitation, and nothing else; which it was."""
+    columns = [_invitations.c[field.name] for field in fields(InvitationRecord)]
+    statement = sa.delete(_invitations).where(_invitations.c.tenant_id == tx.tenant_id, *_open(tx), *which)
+    return await tx.first(InvitationRecord, statement.returning(*columns))
 
 
 def _of_tenant(reads: Reads) -> sa.Select[tuple[object, ...]]:

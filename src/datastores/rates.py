@@ -21,6 +21,9 @@ Subject = NewType("Subject", str)
 """Whom a limit counts, in a form that may stand in a key; `Subjects` makes them."""
 
 MINUTE_US = 60_000_000
+DAY_MINUTES = 1_440
+MAIL_COST = 144
+"""So that `RateLimits.mails_to` is ten mails a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,8 @@ class RateLimits:
     """Of a person, or of all API keys of a tenant."""
     mails: Limit
     """Of a person who has mails sent, or of an address that nobody is signed in at."""
+    mails_to: Limit = Limit("mails-to", per_minute=1, burst=DAY_MINUTES)
+    """Of an e-mail address that an organisation has mails sent to: a day's minutes, of which each costs `MAIL_COST`."""
 
     @classmethod
     def of(cls, settings: Settings) -> RateLimits:
@@ -165,6 +170,10 @@ class Subjects:
     def account(self, email: str) -> Subject:
         """An account by its e-mail address, as it is stored, whether or not there is one."""
         return self._hashed("account", email)
+
+    def recipient(self, tenant_id: TenantId, email: str) -> Subject:
+        """An e-mail address as one organisation writes to it: none learns by it whom another has written to."""
+        return self._hashed("recipient", f"{tenant_id.hex}:{email}")
 
     def address(self, client: str | None) -> Subject:
         """A client's network address: IPv4 whole, IPv6 by its first 64 bits.

@@ -85,13 +85,12 @@ class SessionCache:
 
         With Redis away, copies that others hold are trusted for at most `VERIFY_SECONDS`.
         """
-        names = b" ".join(one.hex.encode() for one in session_ids)
+        keys = [redis_keys.session(tenant_id, session_id) for session_id in session_ids]
         try:
-            keys = [redis_keys.session(tenant_id, session_id) for session_id in session_ids]
             await self._hold(keys=keys, args=[HOLD_SECONDS])
-            await self._live.publish(redis_keys.identity_live(tenant_id), names)
         except REDIS_ERRORS as error:
             log.warning("sessions not forgotten", tenant=tenant_id.hex, error=type(error).__name__)
+        await self._announce(tenant_id, b" ".join(one.hex.encode() for one in session_ids))
 
     async def forget_tenant(self, tenant_id: TenantId) -> None:
         """As `forget`, of all sessions of the tenant, however many.
@@ -100,9 +99,16 @@ class SessionCache:
         """
         try:
             await self._cache.set(redis_keys.tenant_changed(tenant_id), b"", ex=HOLD_SECONDS)
-            await self._live.publish(redis_keys.identity_live(tenant_id), EVERYBODY)
         except REDIS_ERRORS as error:
             log.warning("sessions not forgotten", tenant=tenant_id.hex, error=type(error).__name__)
+        await self._announce(tenant_id, EVERYBODY)
+
+    async def _announce(self, tenant_id: TenantId, words: bytes) -> None:
+        """Whether or not the copies are gone: they may be on another server, and who hears of it looks again."""
+        try:
+            await self._live.publish(redis_keys.identity_live(tenant_id), words)
+        except REDIS_ERRORS as error:
+            log.warning("change of sessions not announced", tenant=tenant_id.hex, error=type(error).__name__)
 
 
 _KEYS = {field.name for field in fields(UserRecord)} | {"read_at"}

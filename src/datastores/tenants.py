@@ -40,15 +40,18 @@ async def suspended_among(tx: PlatformTransaction, tenant_ids: Iterable[TenantId
 
 
 async def tenants(
-    tx: PlatformTransaction, name: str | None, suspended: bool | None, request: PageRequest
+    tx: PlatformTransaction, name: str | None, among_suspended: bool | None, request: PageRequest
 ) -> Page[TenantRecord]:
-    """All tenants, newest first; `name` keeps those whose name contains it, in any case."""
+    """All tenants, newest first; `name` keeps those whose name contains it, in any case.
+
+    `among_suspended` keeps those that are (True) or are not (False).
+    """
     statement = select_record(TenantRecord)
     if name:
         statement = statement.where(_tenants.c.name.icontains(name, autoescape=True))
-    if suspended is not None:
+    if among_suspended is not None:
         since = _tenants.c.suspended_at
-        statement = statement.where(since.is_not(None) if suspended else since.is_(None))
+        statement = statement.where(since.is_not(None) if among_suspended else since.is_(None))
     keys = [_tenants.c.created_at, _tenants.c.id]
     rows = await tx.records(TenantRecord, narrow(statement, keys, request, descending=True))
     return page_of(rows, request)

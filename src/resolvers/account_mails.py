@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from core.mail import Mail
 
 NAME_CHARS = 80
 """A name is a stranger's words in a mail from us: no room for a letter of their own."""
+_DOT = re.compile(r"(?<=\w)[.\u3002\uff0e\uff61](?=\w)")
+"""Within what could be a host's name: the full stop, and what IDNA takes for one."""
 
 
 def address_to_verify(to: str, *, organization: str, link: str, hours: int) -> Mail:
@@ -43,7 +47,8 @@ def lost_password(to: str, *, link: str, hours: int) -> Mail:
         "Somebody, most likely you, asked for a new password for the account with this address.\n"
         "To choose one, open this page:\n\n"
         f"{link}\n\n"
-        f"The link is good for {_time(hours)} and works once. A new password signs you out everywhere.\n\n"
+        f"The link is good for {_time(hours)} and works once. A new password signs you out everywhere, and\n"
+        "your API keys end with it.\n\n"
         "If it was not you, do nothing: your password stays as it is, and nobody has learned anything about it.\n",
     )
 
@@ -87,7 +92,7 @@ def invitation_to_account(to: str, *, inviter: str, inviter_email: str, organiza
 
 def _named(name: str) -> str:
     """The name between quotation marks, and no link: mail programs make one of whatever looks like it."""
-    plain = name.replace("://", ": //").replace("www.", "www .")
+    plain = _DOT.sub(r"\g<0> ", name.replace("://", ": //"))
     return f"“{plain if len(plain) <= NAME_CHARS else plain[: NAME_CHARS - 1] + '…'}”"
 
 

@@ -1,4 +1,7 @@
-"""How the platform gets its administrators: from its operator, on the server, never through the API."""
+"""How the platform gets its first administrators: from its operator, on the server.
+
+Through the API only an administrator makes another, within their own organisation (`resolvers.members`).
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,10 @@ from resolvers.services import Services
 from resolvers.texts import is_name
 
 ORGANIZATION = "Platform"
+
+
+class _AddressTakenError(Exception):
+    """Undoes the founding of the platform's organisation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +78,24 @@ async def make_administrator(services: Services, *, email: str, name: str, passw
     """The account itself, whatever its password is: the demo's is known to everybody."""
     hashed = await passwords.hashed(password)
     model_id = services.providers.embeddings().model_id
-    async with services.postgres.platform(Purpose.ADMIN) as tx:
-        await ensure_tenant(tx, PLATFORM_TENANT, name=ORGANIZATION, embedding_model_id=model_id)
-        added = await add_user(
-            tx,
-            PLATFORM_TENANT,
-            name=name,
-            email=email,
-            password_hash=hashed,
-            role=Role.ADMIN,
-            # Whoever runs this command has the database.
-            email_verified=True,
-        )
-        if added is None:
-            return Conflict("There is an account with this e-mail address already.")
-        entry = await _note(tx, PLATFORM_TENANT, added)
+    try:
+        async with services.postgres.platform(Purpose.ADMIN) as tx:
+            await ensure_tenant(tx, PLATFORM_TENANT, name=ORGANIZATION, embedding_model_id=model_id)
+            added = await add_user(
+                tx,
+                PLATFORM_TENANT,
+                name=name,
+                email=email,
+                password_hash=hashed,
+                role=Role.ADMIN,
+                # Whoever runs this command has the database.
+                email_verified=True,
+            )
+            if added is None:
+                raise _AddressTakenError
+            entry = await _note(tx, PLATFORM_TENANT, added)
+    except _AddressTakenError:
+        return Conflict("There is an account with this e-mail address already.")
     services.audit_file.write(entry)
     return Administrator(email, ORGANIZATION)
 

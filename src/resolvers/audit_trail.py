@@ -13,6 +13,7 @@ from core.security import AccessClaims
 from datastores.audit import NO_TENANT, new_entry_key
 from datastores.models import AuditOutcome
 from datastores.records import AuditRecord, UserRecord
+from datastores.tenants import PLATFORM_TENANT
 
 TOKEN_REUSED = "refreshTokenReuse"  # noqa: S105 - a name
 """What a refresh is called that came with a token which had been used: somebody else has it, too."""
@@ -34,7 +35,9 @@ class AuditTrail:
     outcome: AuditOutcome = AuditOutcome.SUCCEEDED
     code: str | None = None
     tenant_id: TenantId | None = None
-    """Whom it concerns, where nobody is signed in."""
+    """Whom it concerns, where that is not the organisation of whoever acts."""
+    for_platform: bool = False
+    """Whether somebody acts for the platform, in whatever organisation that person is."""
     stored: bool = True
     """Whether it is worth a row; else it is in the file alone."""
     written: bool = False
@@ -46,6 +49,10 @@ class AuditTrail:
         if target not in self.targets:
             self.targets.append(target)
 
+    def is_for_platform(self) -> None:
+        """It is done across organisations: those are nothing to the colleagues of whoever does it."""
+        self.for_platform, self.tenant_id = True, PLATFORM_TENANT
+
     def entry(
         self,
         tenant_id: TenantId | None,
@@ -55,7 +62,7 @@ class AuditTrail:
         request_id: str,
     ) -> AuditRecord:
         """The row, as far as it is known now; of the person where that has been read, else of a genuine token."""
-        if claims is not None and claims.tenant_id != tenant_id:
+        if claims is not None and claims.tenant_id != tenant_id and not self.for_platform:
             # Somebody's token came with a sign-in to another organisation, whose business it is not.
             claims, person = None, None
         session_id = claims.session_id if claims else None

@@ -108,7 +108,8 @@ async def entries(
     if action is not None and not is_storable(action):
         raise RequestError.bad_input("`action` contains characters that are not text.")
     actor = None if actor_id is None else argument_id(NodeKind.USER, actor_id)
-    return await audit.entries(context.reads, AuditFilter(action, actor, _aware(begin), _aware(end)), page)
+    wanted = AuditFilter(action, actor, _in_utc(begin, "from"), _in_utc(end, "to"))
+    return await audit.entries(context.reads, wanted, page)
 
 
 async def _write_of_failed(context: Context, trail: AuditTrail) -> None:
@@ -129,6 +130,11 @@ def _of_error(error: Exception) -> tuple[AuditOutcome, str]:
     return AuditOutcome.DENIED if error.code in DENIALS else AuditOutcome.REFUSED, error.code.value
 
 
-def _aware(moment: datetime | None) -> datetime | None:
-    """A time without a zone is UTC."""
-    return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+def _in_utc(moment: datetime | None, argument: str) -> datetime | None:
+    """A time without a zone is UTC. Raises `RequestError` for one that is outside the years 1 to 9999 there."""
+    if moment is None:
+        return None
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise RequestError.bad_input(f"`{argument}` is not within the years 1 to 9999 in UTC.") from None

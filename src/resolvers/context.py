@@ -15,13 +15,13 @@ from core.security import AccessClaims, InvalidTokenError
 from datastores.audit import add_entry
 from datastores.models import AuditOutcome
 from datastores.postgres import Purpose
-from datastores.rates import Demand, Limit, RateLimits, Refusal, Subject
+from datastores.rates import MAIL_COST, Demand, Limit, RateLimits, Refusal, Subject
 from datastores.records import AuditRecord, UserRecord
 from datastores.transactions import LazyRead, PlatformTransaction, StatementCount, WriteTransaction
 from loaders import Loaders
 from resolvers.audit_trail import DENIALS, AuditTrail
 from resolvers.following.outlet import Outlet
-from resolvers.permissions import Operation
+from resolvers.permissions import ADMINISTERS, Operation
 from resolvers.results import RateLimited
 from resolvers.services import NOWHERE, Client, RefreshCookie, Services
 
@@ -135,6 +135,12 @@ class Context:
         """One of a limit on whoever is signed in."""
         return Demand(limit, self.subject)
 
+    def mail_to(self, email: str) -> Demand:
+        """One mail from the organisation of whoever is signed in to the address, as it is stored."""
+        assert self.claims is not None, "nobody is signed in"
+        recipient = self.services.rates.subjects.recipient(self.claims.tenant_id, email)
+        return Demand(self.limits.mails_to, recipient, MAIL_COST)
+
     @property
     def subject(self) -> Subject:
         """Whoever is signed in, a person or its organisation's API keys: by the verified token alone, without SQL."""
@@ -197,6 +203,8 @@ class Context:
             somebody = self.claims is not None or self.token_problem is not None
             self.denied(operation.value.name, error, stored=somebody or operation.value.is_mutation)
             raise
+        if self.trail is not None and operation.value.weakest is ADMINISTERS:
+            self.trail.is_for_platform()
         return person
 
     async def person(self) -> UserRecord:

@@ -23,7 +23,8 @@ async def request_verification(context: Context) -> str | Conflict | RateLimited
     person = await context.authorise(Operation.REQUEST_EMAIL_VERIFICATION)
     if person.email_verified_at is not None:
         return _VERIFIED
-    if (limited := await context.take(context.by_person(context.limits.mails))) is not None:
+    limited = await context.take(context.by_person(context.limits.mails), context.mail_to(person.email))
+    if limited is not None:
         return limited
     organization = (await tenant_of(context.reads)).name
     async with context.write() as tx:

@@ -23,13 +23,15 @@ async def sign_up(
     for field, value in (("organization", organization), ("name", name)):
         if not is_name(value, NAME_CHARS):
             return InvalidInput(f"Between 1 and {NAME_CHARS} printable characters are needed.", field)
-    if (refused := await passwords.refuse(password, "password", (email, name, organization))) is not None:
+    if (refused := passwords.refuse_length(password, "password")) is not None:
         return refused
     address = email_address(email)
     if address is None:
         return InvalidInput("This is not an e-mail address.", "email")
     if (limited := await context.take(context.by_address(context.limits.sign_up))) is not None:
         return limited
+    if (refused := await passwords.refuse(password, "password", (email, name, organization))) is not None:
+        return refused
     hashed = await passwords.hashed(password)
     async with context.platform(Purpose.SIGN_UP) as tx:
         user = await add_tenant(

@@ -55,7 +55,8 @@ async def invite_member(
         return InvalidInput(f"Only an administrator of the platform gives the role {role.value}.", "role")
     if person.email_verified_at is None:
         return _UNVERIFIED
-    if (limited := await context.take(context.by_person(context.limits.mails))) is not None:
+    limited = await context.take(context.by_person(context.limits.mails), context.mail_to(address))
+    if limited is not None:
         return limited
     organization = (await tenant_of(context.reads)).name
     await context.reads.aclose()
@@ -102,7 +103,7 @@ async def revoke_invitation(context: Context, invitation_id: str) -> InvitationR
 
 async def accept_invitation(
     context: Context, *, token: str, name: str | None, password: str
-) -> SignedIn | InvalidInput | InvalidCredentials | Conflict:
+) -> SignedIn | InvalidInput | InvalidCredentials | Conflict | RateLimited:
     """Become a member, with an address that is verified by the mail, and signed in."""
     read = one_time_links.read(context, _KIND, token)
     if read is None:
@@ -116,6 +117,10 @@ async def accept_invitation(
     chosen = invitation.name if name is None else name
     if chosen is None or not is_name(chosen, NAME_CHARS):
         return _NAME
+    if (refused := passwords.refuse_length(password, "password")) is not None:
+        return refused
+    if (limited := await context.take(context.by_address(context.limits.sign_in))) is not None:
+        return limited
     about = (invitation.email, chosen, organization)
     if (refused := await passwords.refuse(password, "password", about)) is not None:
         return refused

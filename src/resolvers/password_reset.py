@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.ids import NodeKind, TenantId, new_id
 from core.opaque_tokens import TokenKind
-from datastores import members, sessions
+from datastores import api_keys, members, sessions
 from datastores.models import RevocationReason, TokenPurpose
 from datastores.one_time_tokens import drop_tokens, holder, use_token
 from datastores.outbox import add_mail
@@ -22,8 +22,9 @@ _PURPOSE = TokenPurpose.PASSWORD_RESET
 async def request_reset(context: Context, email: str) -> RateLimited | None:
     """Have a link sent to the address, if it has an account that may come in.
 
-    Nothing tells whether it has: the same statements run, the audit log's among them, a commit does not wait for the
-    disk, and the worker is woken either way. The mail itself is the worker's.
+    The answer does not tell whether it has, and the time hardly: the same statements run, the audit log's among them, a
+    commit does not wait for the disk, and the worker is woken either way. What is left are two rows more to write for
+    an account. The mail itself is the worker's.
     """
     if (limited := await context.take(context.by_address(context.limits.mails))) is not None:
         return limited
@@ -44,8 +45,13 @@ async def request_reset(context: Context, email: str) -> RateLimited | None:
     return None
 
 
-async def reset_password(context: Context, *, token: str, new: str) -> str | InvalidInput | InvalidCredentials:
-    """Give the token's person a new password; their address. Their sessions and other links end, on all sockets."""
+async def reset_password(
+    context: Context, *, token: str, new: str
+) -> str | InvalidInput | InvalidCredentials | RateLimited:
+    """Give the token's person a new password; their address.
+
+    Their sessions, API keys and other links end, on all sockets: whoever was in by another's doing is out.
+    """
     read = one_time_links.read(context, TokenKind.PASSWORD_RESET, token)
     if read is None:
         return one_time_links.NOT_GOOD
@@ -55,6 +61,10 @@ async def reset_password(context: Context, *, token: str, new: str) -> str | Inv
             return one_time_links.NOT_GOOD
         organization = (await tenant_of(reads)).name
     context.concerns(read.tenant_id, NodeKind.USER, person.id)
+    if (refused := passwords.refuse_length(new, "newPassword")) is not None:
+        return refused
+    if (limited := await context.take(context.by_address(context.limits.sign_in))) is not None:
+        return limited
     about = (person.email, person.name, organization)
     if (refused := await passwords.refuse(new, "newPassword", about)) is not None:
         return refused
@@ -66,10 +76,11 @@ async def reset_password(context: Context, *, token: str, new: str) -> str | Inv
         await members.set_password(tx, user_id, replacement)
         await members.set_email_verified(tx, user_id)
         await drop_tokens(tx, user_id)
-        # Keys hold a copy of the person, too.
-        told = await sessions.standing_ids(tx, user_id)
-        await sessions.revoke(tx, RevocationReason.PASSWORD_RESET, user_id=user_id)
+        ended = await sessions.revoke(tx, RevocationReason.PASSWORD_RESET, user_id=user_id)
+        for key_id in await api_keys.revoke_keys_of(tx, user_id):
+            context.acts_on(NodeKind.API_KEY, key_id)
+            ended.append(key_id)
         await add_mail(tx, read.tenant_id, account_mails.password_changed(person.email))
-    await context.services.standings.changed(read.tenant_id, told)
+    await context.services.standings.changed(read.tenant_id, ended)
     await context.services.queue.deliver_mail()
     return person.email

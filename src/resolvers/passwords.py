@@ -21,14 +21,26 @@ from resolvers.results import InvalidCredentials, InvalidInput, RateLimited
 PASSWORD_CHARS = (10, 128)
 # argon2id takes 64 MiB each: more at once would trade memory for nothing on a few cores.
 _hashing = asyncio.Semaphore(4)
+# One at a time in any case: whoever waits should not hold a thread meanwhile, nor a place among those who hash.
+_judging = asyncio.Semaphore(1)
+
+
+def refuse_length(password: str, field: str) -> InvalidInput | None:
+    """Why a text of this length cannot be a password; None when it can. Costs nothing."""
+    low, high = PASSWORD_CHARS
+    if low <= len(password) <= high:
+        return None
+    return InvalidInput(f"A password has between {low} and {high} characters.", field)
 
 
 async def refuse(password: str, field: str, about: Sequence[str]) -> InvalidInput | None:
-    """Why this cannot be a password; None when it can. `about`: address, name and organisation of whose it would be."""
-    low, high = PASSWORD_CHARS
-    if not low <= len(password) <= high:
-        return InvalidInput(f"A password has between {low} and {high} characters.", field)
-    async with _hashing:
+    """Why this cannot be a password; None when it can. `about`: address, name and organisation of whose it would be.
+
+    Judging one takes CPU time (`is_easily_guessed`): take a limit first.
+    """
+    if (refused := refuse_length(password, field)) is not None:
+        return refused
+    async with _judging:
         if await asyncio.to_thread(is_easily_guessed, password, about):
             return InvalidInput("This password is too easily guessed: it is a common one, or made of your name.", field)
     return None

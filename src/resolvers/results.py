@@ -18,6 +18,7 @@ _TOO_MANY = {
     "sockets": "Too many sockets have been opened from this address.",
     "uploads": "Too many uploads.",
     "mails": "Too many mails.",
+    "mails-to": "Too many mails to this address.",
     SLOTS: "Your organisation has as many answers being written as it may have at once.",
 }
 """By the limit's name; of the others it is requests that there were too many of."""

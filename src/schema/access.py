@@ -98,7 +98,7 @@ RevokeApiKeyResult = Annotated[RevokeApiKeyPayload | NotFound | InvalidInput, st
 
 @strawberry.type
 class AccessMutations:
-    @strawberry.mutation(description="Replace your password; your other sessions end.")
+    @strawberry.mutation(description="Replace your password; your other sessions end, your API keys stay.")
     async def change_password(self, info: Info, input: ChangePasswordInput) -> ChangePasswordResult:
         refused: Any = await passwords.change_password(
             info.context, current=input.current_password, new=input.new_password

@@ -97,7 +97,7 @@ RequestPasswordResetResult = Annotated[
     RequestPasswordResetPayload | RateLimited, strawberry.union("RequestPasswordResetResult")
 ]
 ResetPasswordResult = Annotated[
-    ResetPasswordPayload | InvalidInput | InvalidCredentials, strawberry.union("ResetPasswordResult")
+    ResetPasswordPayload | InvalidInput | InvalidCredentials | RateLimited, strawberry.union("ResetPasswordResult")
 ]
 RequestEmailVerificationResult = Annotated[
     RequestEmailVerificationPayload | Conflict | RateLimited, strawberry.union("RequestEmailVerificationResult")
@@ -110,30 +110,33 @@ RevokeInvitationResult = Annotated[
     RevokeInvitationPayload | NotFound | InvalidInput, strawberry.union("RevokeInvitationResult")
 ]
 AcceptInvitationResult = Annotated[
-    AcceptInvitationPayload | InvalidInput | InvalidCredentials | Conflict, strawberry.union("AcceptInvitationResult")
+    AcceptInvitationPayload | InvalidInput | InvalidCredentials | Conflict | RateLimited,
+    strawberry.union("AcceptInvitationResult"),
 ]
 
 
 @strawberry.type
 class AccountMutations:
     @strawberry.mutation(
-        description="Have a mail sent with a link to a new password, to whoever has the address. The answer, and the "
-        "time that it takes, are the same for an address without an account. One mail a minute to a person."
+        description="Have a mail sent with a link to a new password, to whoever has the address. The answer is the "
+        "same for an address without an account, and the time that it takes about the same. One mail a minute to a "
+        "person."
     )
     async def request_password_reset(self, info: Info, input: RequestPasswordResetInput) -> RequestPasswordResetResult:
         limited: Any = await password_reset.request_reset(info.context, input.email)
         return limited or RequestPasswordResetPayload(requested=True)
 
     @strawberry.mutation(
-        description="Choose a new password with the token of such a mail. All sessions of the person end, and nobody "
-        "is signed in by it: sign in with the new one. The address counts as verified."
+        description="Choose a new password with the token of such a mail. All sessions and API keys of the person end, "
+        "and nobody is signed in by it: sign in with the new one. The address counts as verified."
     )
     async def reset_password(self, info: Info, input: ResetPasswordInput) -> ResetPasswordResult:
         result: Any = await password_reset.reset_password(info.context, token=input.token, new=input.new_password)
         return ResetPasswordPayload(email=result) if isinstance(result, str) else result
 
     @strawberry.mutation(
-        description="Have the mail sent again by which you show that your e-mail address is yours. One a minute."
+        description="Have the mail sent again by which you show that your e-mail address is yours. One a minute, "
+        "ten a day."
     )
     async def request_email_verification(self, info: Info) -> RequestEmailVerificationResult:
         result: Any = await email_verification.request_verification(info.context)
@@ -148,8 +151,8 @@ class AccountMutations:
 
     @strawberry.mutation(
         description="Have somebody asked by mail to join your organisation; an earlier invitation of the address is "
-        "replaced. An address that has an account elsewhere is answered alike, and told so in the mail. Needs the role "
-        "BUSINESS, and a verified e-mail address of your own."
+        "replaced. An address that has an account elsewhere is answered alike, and told so in the mail. Ten mails "
+        "a day to one address. Needs the role BUSINESS, and a verified e-mail address of your own."
     )
     async def invite_member(self, info: Info, input: InviteMemberInput) -> InviteMemberResult:
         result: Any = await invitations.invite_member(info.context, email=input.email, name=input.name, role=input.role)

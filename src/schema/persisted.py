@@ -16,6 +16,7 @@ from resolvers.trusted_documents import TrustedDocuments
 
 _HASH: Final = re.compile("[0-9a-f]{64}")
 _PREFIX: Final = "sha256:"
+NO_DOCUMENT: Final = "There is no `query` in the request."
 
 
 def hash_of(text: str) -> str:
@@ -55,16 +56,16 @@ def named_hash(extensions: Mapping[str, Any]) -> str | None:
 
 async def text_to_run(
     trusted: TrustedDocuments, query: str | None, extensions: Mapping[str, Any], *, only_trusted: bool
-) -> str | None:
-    """The text that was sent, or that is registered under the hash that was; None for neither.
+) -> str:
+    """The text that was sent, or that is registered under the hash that was.
 
-    Raises `RequestError` for an unknown hash, one that is not the text's, and, where only trusted documents run, for
-    any other.
+    Raises `RequestError` for neither, an unknown hash, one that is not the text's, and, where only trusted documents
+    run, for any other.
     """
     named = named_hash(extensions)
     if not query:
         if named is None:
-            return None
+            raise RequestError.bad_input(NO_DOCUMENT)
         text = await trusted.text_of(named)
         if text is None:
             raise RequestError(RequestErrorCode.PERSISTED_QUERY_NOT_FOUND, "PersistedQueryNotFound")

@@ -131,6 +131,8 @@ async def test_an_error_of_a_field_is_part_of_a_successful_response(product: Pro
         (b"{}", {}, 400, "no `query`"),
         (b'{"query": ""}', {}, 400, "no `query`"),
         (b'{"query": null}', {}, 400, "no `query`"),
+        (b'{"extensions": {"persistedQuery": null}}', {}, 400, "no `query`"),
+        (b'{"query": "", "extensions": {"persistedQuery": null}}', {}, 400, "no `query`"),
         (b'{"query": {"a": 1}}', {}, 400, "`query` must be a string"),
         (b'{"query": "{ __typename }", "operationName": 1}', {}, 400, "`operationName` must be a string"),
         (b'{"query": "{ __typename }", "variables": "{}"}', {}, 400, "`variables` must be an object"),

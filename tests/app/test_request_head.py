@@ -103,6 +103,54 @@ async def test_a_connection_that_is_used_goes_on_for_longer_than_a_head_may_take
     writer.close()
 
 
+POST = b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"
+REFUSED = b"HTTP/1.1 405 Method Not Allowed\r\n"
+
+
+async def answered(reader: asyncio.StreamReader) -> bytes:
+    """The next response's first line; the rest of it is read, too."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]))
+    return head.partition(b"\r\n")[0] + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "first", "then"),
+    [
+        (GET + b"\r\n", b"HTTP/1.1 200 OK\r\n", b"\r\n"),
+        (POST, REFUSED, b"x"),
+        (POST, REFUSED, b"x" * 99_999),
+        (POST, REFUSED, b"x" * 100_000),
+    ],
+    ids=["an empty line", "one byte of a body", "almost all of a body", "all of a body"],
+)
+async def test_what_is_sent_after_an_answer_holds_no_connection(
+    brisk: Product, request_: bytes, first: bytes, then: bytes
+) -> None:
+    reader, writer = await connect(brisk)
+    writer.write(request_)
+    assert await answered(reader) == first
+    writer.write(then)
+    async with asyncio.timeout(10):
+        assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
+    writer.close()
+
+
+async def test_a_request_behind_a_large_body_is_not_taken_for_a_large_head(product: Product) -> None:
+    reader, writer = await connect(product)
+    writer.write(POST)
+    assert await answered(reader) == REFUSED
+    writer.write(b"x" * (100_000 - HEAD_BYTES + 4))
+    # As much as the server takes at once: the body's end and the next request's beginning; then that one in pieces.
+    for piece in (b"x" * (HEAD_BYTES - 4) + GET[:4], GET[4:9], GET[9:]):
+        assert await answer(product, GET + b"\r\n") == b"200"
+        writer.write(piece)
+    assert await answer(product, GET + b"\r\n") == b"200"
+    writer.write(b"\r\n")
+    assert await answered(reader) == b"HTTP/1.1 200 OK\r\n"
+    writer.close()
+
+
 async def test_a_socket_stays_open_for_longer_than_a_head_may_take(brisk: Product) -> None:
     person = await brisk.sign_up()
     async with brisk.socket(person.token) as socket:

@@ -94,6 +94,19 @@ async def test_a_registered_document_runs_by_its_hash_on_every_transport(
                 assert body["data"]["viewer"]["user"]["email"] == person.email
 
 
+@pytest.mark.parametrize("request_body", [{"query": ""}, {"extensions": {"persistedQuery": None}}])
+async def test_a_request_without_a_document_is_bad_input_on_a_socket_and_harms_no_other(
+    willing: Product, request_body: dict[str, Any]
+) -> None:
+    async with willing.socket(None) as socket:
+        await socket.send_json({"id": "1", "type": "subscribe", "payload": request_body})
+        frame = await socket.receive_json()
+        assert (frame["id"], frame["type"]) == ("1", "error")
+        assert code_of({"errors": frame["payload"]}) == ("BAD_USER_INPUT", "There is no `query` in the request.")
+        await socket.send_json({"id": "1", "type": "subscribe", "payload": {"query": "{ __typename }"}})
+        assert (await socket.receive_json())["payload"]["data"] == {"__typename": "Query"}
+
+
 UNKNOWN = [
     persisted("{ viewer { __typename } }"),
     {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": hash_of(NAME).upper()}}},

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from core.password_strength import is_easily_guessed
@@ -20,6 +24,8 @@ ABOUT = ("pat.miller@northwind.example", "Pat Miller", "Northwind Traders Ltd")
         "\uff50\uff41\uff53\uff53\uff57\uff4f\uff52\uff44\uff11\uff12\uff13",
         "a" * 128,
         "qwertyuiop" * 12,
+        "P@ssw0rd1234567",
+        "p4$$w0rd!" * 8,
     ],
 )
 def test_a_common_password_and_its_variations_are_easily_guessed(password: str) -> None:
@@ -42,6 +48,7 @@ def test_what_everybody_knows_of_the_person_is_easily_guessed(password: str) -> 
     "password",
     [
         *(PASSWORD, "another good password", "correct horse battery staple", "kV9$wqpLz2x", "thistle-ravine-omelet"),
+        *("c0rr3ct-h0r$3-b@tt3ry-st4pl3!1", "4@8({[<369#!1|7l$50+%2z"),
         *("пароль из трёх слов", "fjord unmapped quilt", "x9" + "password" * 9 + "Lq7!vRz2#tWm9$"),
     ],
 )
@@ -51,3 +58,47 @@ def test_a_password_that_is_not_common_is_accepted(password: str) -> None:
 
 def test_short_words_of_a_name_do_not_spoil_every_password() -> None:
     assert not is_easily_guessed("thistle-ravine-omelet", ("x@y.example", "A B", "", "an of to"))
+
+
+def test_what_is_known_of_one_person_is_not_held_against_another_who_is_judged_at_once() -> None:
+    people = [f"qzjxk{chr(ord('a') + number) * 3}vwpm" for number in range(8)]
+    ready = threading.Barrier(len(people))
+
+    def judge(number: int) -> tuple[bool, bool]:
+        ready.wait()
+        mine = [is_easily_guessed(people[number] + "77", (people[number],)) for _ in range(20)]
+        other = [is_easily_guessed(people[number - 1] + "77", (people[number],)) for _ in range(20)]
+        return all(mine), any(other)
+
+    with ThreadPoolExecutor(len(people)) as threads:
+        assert list(threads.map(judge, range(len(people)))) == [(True, False)] * len(people)
+
+
+LEET = "4@8({[<369#!1|7l$50+%2z"
+"""Signs that stand for letters, all of them."""
+
+
+def seconds_to_judge(password: str) -> float:
+    """CPU time of this thread, the best of three."""
+    taken = []
+    for _ in range(3):
+        began = time.thread_time()
+        is_easily_guessed(password, ABOUT)
+        taken.append(time.thread_time() - began)
+    return min(taken)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        *((LEET * 6)[:length] for length in (20, 24, 36, 48, 72, 128)),
+        # Both ends are read, and what they repeat.
+        "p@ssw0rd" * 8 + "pa$$word" * 8,
+        ("P@ssw0rd1234567890123456" * 6)[:128],
+        "p4ssword1!23@abcdefgabcd" * 3,
+        "1221" * 16 + "7117" * 16,
+    ],
+)
+def test_signs_that_may_stand_for_letters_do_not_make_it_take_for_ever(password: str) -> None:
+    # It is some ten to thirty times; reading the text in all ways that there are is a thousand times.
+    assert seconds_to_judge(password) < 100 * seconds_to_judge("thistle-ravine-omelet")

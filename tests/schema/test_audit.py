@@ -106,16 +106,31 @@ async def test_a_refusal_has_its_code(product: Product) -> None:
     assert found[2]["targets"] == []  # what is no id of ours may be anything
 
 
-async def test_what_an_administrator_does_is_in_the_log_of_the_administrator_s_organisation(product: Product) -> None:
-    person, other = await product.sign_up(), await product.sign_up()
+async def test_what_an_administrator_does_across_organisations_is_in_the_platform_s_log_alone(
+    own_product: Product,
+) -> None:
+    person, other = await own_product.sign_up(), await own_product.sign_up()
+    await person.raw(SUSPEND, input={"tenantId": "nonsense"})
     await set_role(person, "ADMIN")
     tenant = to_global(NodeKind.TENANT, other.tenant_id)
     await person.query(SUSPEND, input={"tenantId": tenant})
     values = {"organization": "O", "name": "N", "email": f"{new_id().hex}@example.test"}
     made = (await person.query(CREATE_TENANT, input=values))["createTenant"]["tenant"]["id"]
-    assert [(row["action"], row["targets"][0], row["outcome"]) for row in (await rows(person))[1:]] == [
-        ("suspendTenant", tenant, "SUCCEEDED"),
-        ("createTenant", made, "SUCCEEDED"),
+    await person.query(SUSPEND, input={"tenantId": "nonsense"})
+    await person.conversation()
+    query = "SELECT action, actor_id, session_id, outcome, targets FROM audit_log WHERE tenant_id = $1 ORDER BY id"
+    who = (uuid_of(person.user_id), person.session_id)
+    found = await as_owner(own_product.settings, query, PLATFORM_TENANT)
+    assert [(*row[:4], row[4][:1]) for row in found] == [
+        ("suspendTenant", *who, "SUCCEEDED", [tenant]),
+        ("createTenant", *who, "SUCCEEDED", [made]),
+        ("suspendTenant", *who, "REFUSED", []),
+    ]
+    # What it is denied, and does in its own organisation, is that one's.
+    assert await outcomes(person) == [
+        ("signUp", "SUCCEEDED", None),
+        ("suspendTenant", "DENIED", "FORBIDDEN"),
+        ("startConversation", "SUCCEEDED", None),
     ]
     assert await outcomes(other) == [("signUp", "SUCCEEDED", None)]
 

@@ -168,6 +168,13 @@ async def test_the_log_is_narrowed_by_action_person_and_time(product: Product) -
     assert await actions(to=newest["at"]) == everything[1:]
     assert await actions(**{"from": conversation["at"], "to": newest["at"]}) == everything[1:3]
     assert await actions(**{"from": "1969-01-01T00:00:00", "to": "2999-01-01T00:00:00"}) == everything
+    assert await actions(**{"from": "0001-01-01T00:00:00Z", "to": "9999-12-31T23:59:59.999999Z"}) == everything
+    for name in ("from", "to"):
+        # Before the first moment of the calendar in UTC, and after its last.
+        for moment in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+            body = await person.raw(LOG, **{name: moment})
+            assert body["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT", moment
+            assert f"`{name}`" in body["errors"][0]["message"]
     for wrong in ({"actorId": "nonsense"}, {"actorId": to_global(NodeKind.TENANT, new_id())}, {"action": "\0"}):
         body = await person.raw(LOG, **wrong)
         assert body["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT", wrong

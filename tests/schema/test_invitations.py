@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from accounts import ACCEPT, INVITATIONS, INVITE, NEW, RESET, REVOKE, kept, refusal, run, signs_in, tampered
+from auditing import outcomes
 from test_access import colleague
 
 from core.ids import NodeKind, new_id, to_global
@@ -264,6 +265,17 @@ async def test_an_invitation_is_revoked_by_its_own_tenant_alone(product: Product
     await _revoked(person, invitation)
     assert (await run(product, REVOKE, person.token, invitationId=invitation))["code"] == "NOT_FOUND"
     assert await pending(person) == []
+
+
+async def test_a_void_invitation_cannot_be_revoked_and_trying_changes_nothing(product: Product) -> None:
+    person = await inviter(product)
+    other = await colleague(person, Role.BUSINESS)
+    invitation = (await invite(person))["invitation"]["id"]
+    await _by_somebody_suspended(person, invitation)
+    before = await kept(person)
+    assert (await run(product, REVOKE, other.token, invitationId=invitation))["code"] == "NOT_FOUND"
+    assert await kept(person) == before
+    assert await outcomes(person, "revokeInvitation") == [("revokeInvitation", "REFUSED", "NOT_FOUND")]
 
 
 async def test_invitations_are_paged_newest_first(product: Product) -> None:

@@ -10,10 +10,13 @@ from mailbox import a_minute_later, letters, link_in, nothing_waits, token_for
 
 import pytest
 from accounts import NEW, REQUEST_RESET, RESET, VERIFIED, VERIFY, kept, refusal, run, signs_in, tampered
+from auditing import rows
+from test_access import CHANGE, CREATE_KEY, colleague
 
 from core.ids import new_id
 from core.opaque_tokens import TokenKind
 from core.settings import Settings
+from datastores.models import Role
 from owner import as_owner
 from product import PASSWORD, Person, Product, running_product
 
@@ -48,6 +51,34 @@ async def test_open_sockets_end_within_two_seconds(product: Product) -> None:
         await run(product, RESET, token=token, newPassword=NEW)
         await socket.receive(timeout=2)
         assert socket.close_code == 4403
+
+
+async def test_api_keys_of_the_person_end_with_it_also_on_sockets_and_the_audit_log_names_them(
+    product: Product,
+) -> None:
+    person = await product.sign_up()
+    other = await colleague(person, Role.BUSINESS)
+    keys = [
+        await run(product, CREATE_KEY, one.token, name="server", role="BUSINESS") for one in (person, person, other)
+    ]
+    assert await refusal(product, keys[0]["secret"]) is None
+    token = await lost(person)
+    async with product.socket(keys[0]["secret"]) as socket:
+        await run(product, RESET, token=token, newPassword=NEW)
+        await socket.receive(timeout=2)
+        assert socket.close_code == 4403
+    assert [await refusal(product, key["secret"]) for key in keys] == ["UNAUTHENTICATED"] * 2 + [None]
+    (entry,) = await rows(person, "resetPassword")
+    assert entry["targets"] == [person.user_id, *sorted(key["apiKey"]["id"] for key in keys[:2])]
+    listed = (await other.query("{ viewer { apiKeys { nodes { id } } } }"))["viewer"]["apiKeys"]["nodes"]
+    assert listed == [{"id": keys[2]["apiKey"]["id"]}]
+
+
+async def test_api_keys_stay_when_the_password_is_changed_by_whoever_knows_it(product: Product) -> None:
+    person = await product.sign_up()
+    key = await run(product, CREATE_KEY, person.token, name="server", role="USER")
+    await run(product, CHANGE, person.token, currentPassword=PASSWORD, newPassword=NEW)
+    assert await refusal(product, key["secret"]) is None
 
 
 async def test_an_address_is_verified_by_it_and_the_other_links_are_worthless(product: Product) -> None:
