@@ -24,8 +24,9 @@ from gemini_server import (
     gemini_server,
     in_time,
 )
-from openai_server import OpenAIServer, openai_server
 from tls_relay import Relay
+
+from openai_server import OpenAIServer, openai_server
 
 __all__ = [
     "Cut",

@@ -8,9 +8,9 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from openai_server import ANSWER, Data, Done, OpenAIServer, Page, Raw, Refuse, Say, Step, Until, Usage, openai_server
 
 from core.errors import ConfigurationError, ErrorCode, ProviderError
+from openai_server import ANSWER, Data, Done, OpenAIServer, Page, Raw, Refuse, Say, Step, Until, Usage, openai_server
 from providers.base import (
     ChatEvent,
     ChatFinished,

@@ -10,9 +10,9 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
-from openai_server import Cut, Data, Done, Page, Raw, Refuse, Say, Step, openai_server
 
 from core.errors import ErrorCode, ProviderError
+from openai_server import Cut, Data, Done, Page, Raw, Refuse, Say, Step, openai_server
 from providers.base import ChatMessage, ChatRequest, TextDelta
 from providers.openai import OpenAIChat
 from providers.openai.event_stream import MAX_EVENT_BYTES
