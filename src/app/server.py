@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from app.asgi import create_app
 from app.preflight import check_serve
 from app.request_protocol import request_protocol
-from app.socket_protocol import SocketProtocol
+from app.socket_protocol import socket_protocol
 from core.settings import Settings
 
 GRACE_SECONDS = 5
@@ -23,7 +23,7 @@ def server_config(app: Starlette, settings: Settings, *, grace_seconds: int = GR
         host=settings.host,
         port=settings.port,
         http=request_protocol(settings.request_timeout),
-        ws=SocketProtocol,
+        ws=socket_protocol(settings),
         ws_max_size=settings.socket_message_bytes,
         # Tokens are too small to be worth compressing, and a compressor costs 300 kB a socket.
         ws_per_message_deflate=False,

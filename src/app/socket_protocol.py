@@ -1,19 +1,56 @@
-"""uvicorn's WebSocket protocol, with an end for peers that have stopped reading.
+"""uvicorn's WebSocket protocol, with an end for peers that have stopped reading, and for those that say too much.
 
 The overridden methods are private to uvicorn: `tests/app/test_socket_limits.py` shows that they are still called.
 """
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from app.message_budget import BudgetedServer, MessageBudget, TooManyMessagesError
+from core.settings import Settings
+
+LINGER_SECONDS = 2.0
+"""For the peer to read why, and go; nothing of it is read meanwhile."""
 INVALID_DATA = 1007
 """RFC 6455, 7.4.1: a text message that is not UTF-8."""
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
     """A connection that is over ends, whether or not the peer takes what is still to be sent to it."""
+
+    messages_per_second = 20
+    messages_burst = 150
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conn = BudgetedServer(
+            MessageBudget(self.messages_per_second, self.messages_burst),
+            max_size=self.config.ws_max_size,
+            logger=logging.getLogger("uvicorn.error"),
+        )
+
+    def handle_parser_exception(self) -> None:
+        """The peer broke the protocol, or said too much. What it sent before and nobody has read yet is dropped."""
+        while not self.queue.empty():
+            self.queue.get_nowait()
+        if not isinstance(self.conn.parser_exc, TooManyMessagesError):
+            super().handle_parser_exception()
+            return
+        # Not closed at once, as uvicorn would: what is still arriving would reset the connection, and with it the
+        # close frame be lost.
+        assert self.conn.close_sent is not None
+        code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.read_paused = False  # so that nobody resumes
+        self.transport.pause_reading()
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.close_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def keepalive_timeout(self) -> None:
         """The peer has not answered a ping: it will not read the rest either."""
@@ -39,3 +76,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
                 self.handle_parser_exception()
                 return
         super().send_receive_event_to_app()
+
+
+def socket_protocol(settings: Settings) -> type[SocketProtocol]:
+    """The protocol with the settings' budget of messages."""
+    budget = {
+        "messages_per_second": settings.socket_messages_per_second,
+        "messages_burst": settings.socket_messages_burst,
+    }
+    return type("SocketProtocol", (SocketProtocol,), budget)

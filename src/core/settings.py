@@ -129,6 +129,10 @@ class Settings(BaseSettings):
     """Seconds that the client has to answer one."""
     socket_message_bytes: int = Field(128 * 1024, ge=1024)
     """Of a client's message: the longest question fits, were each of its 10,000 characters two escapes of six bytes."""
+    socket_messages_per_second: int = Field(20, ge=1)
+    """From a client on one socket, in the long run; frames of any kind."""
+    socket_messages_burst: int = Field(150, ge=10)
+    """Of these at once: more than `socket_operations`, which somebody who comes back may begin in one go."""
     socket_operations: int = Field(100, ge=1)
     """At once on one socket."""
     sockets_per_person: int = Field(20, ge=1)

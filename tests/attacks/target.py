@@ -170,6 +170,15 @@ async def of_flood(socket: RawSocket) -> str:
     return " / ".join(sorted(refused))
 
 
+async def of_stream(socket: RawSocket) -> str:
+    """With what code a socket is closed, whatever is answered before."""
+    try:
+        while True:
+            await socket.receive()
+    except Closed as closed:
+        return f"close {closed.args[0]}"
+
+
 async def of_upgrade(target: Target, **headers: str) -> str:
     """How the server answers an upgrade with these headers."""
     try:
