@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 
 import uvicorn
 from starlette.applications import Starlette
@@ -36,10 +38,19 @@ def server_config(app: Starlette, settings: Settings, *, grace_seconds: int = GR
     )
 
 
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # What is there now stays: modules, the schema. A full collection would look at all of it, and hold up every
+        # stream for as long, some hundred milliseconds.
+        gc.collect()
+        gc.freeze()
+
+
 def serve(settings: Settings) -> int:
     """Serve until a signal says stop; the exit status. Raises `ConfigurationError` before anything is served."""
     config = server_config(create_app(settings), settings)
-    server = uvicorn.Server(config)
+    server = _Server(config)
     # One loop for both: the check may open a channel to a hosted model, which does not move to another loop.
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(check_serve(settings))

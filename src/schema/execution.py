@@ -5,11 +5,18 @@ The overridden methods of graphql-core and Strawberry are private to them: `test
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
 from typing import Any, Final
 
 import structlog
-from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, OperationDefinitionNode
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSyntaxError,
+    OperationDefinitionNode,
+    get_named_type,
+    is_composite_type,
+)
 from strawberry.extensions import SchemaExtension
 from strawberry.extensions.runner import SchemaExtensionsRunner
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
@@ -28,12 +35,19 @@ from schema.limits.refusal import LimitExceededError
 from schema.operation_log import OperationLog
 from schema.persisted import text_to_run
 
+AT_ONCE: Final = 10
+"""Objects of a list, which are completed in a millisecond or two."""
+LARGE: Final = 1_000
+"""Fields, up to which an operation takes no rest, and its loaders' batches are not divided: some ten milliseconds."""
 log = structlog.get_logger(__name__)
 INTERNAL: Final = "Something went wrong on our side. Try again; if it persists, report the request id."
 
 
 class Executor(StrawberryGraphQLCoreExecutionContext):
-    """Gives each event of a subscription a context of its own: fresh loaders, a transaction that ends with it."""
+    """Gives each event of a subscription a context of its own (fresh loaders, a transaction that ends with it), and all
+    others their turn."""
+
+    _fields = 0
 
     def build_per_event_executor(self, payload: Any) -> Any:
         """The executor for one event."""
@@ -43,6 +57,37 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         parent: Context = self.context_value
         executor.context_value = _EventContext(parent)
         return executor
+
+    def complete_list_value(self, return_type: Any, nodes: Any, info: Any, path: Any, result: Any, *rest: Any) -> Any:
+        """Complete a list; one of many objects step by step."""
+        if isinstance(result, list) and len(result) > AT_ONCE and is_composite_type(get_named_type(return_type)):
+            result = self._in_turns(result)
+        return super().complete_list_value(return_type, nodes, info, path, result, *rest)
+
+    async def complete_awaitable_value(
+        self, return_type: Any, nodes: Any, info: Any, path: Any, result: Any, *rest: Any
+    ) -> Any:
+        """Complete what has been waited for: a loader's batch gives a thousand fields their values in one moment."""
+        return await super().complete_awaitable_value(return_type, nodes, info, path, self._in_turn(result), *rest)
+
+    async def _in_turns(self, items: list[Any]) -> AsyncGenerator[Any, None]:
+        for item in items:
+            await self._step()
+            yield item
+
+    async def _in_turn(self, value: Awaitable[Any]) -> Any:
+        found = await value
+        await self._step()
+        return found
+
+    def execute_fields(self, parent: Any, source: Any, path: Any, fields: Any, *rest: Any) -> Any:
+        """Complete the fields of one object; how many there have been says how large the result is."""
+        self._fields += len(fields)
+        return super().execute_fields(parent, source, path, fields, *rest)
+
+    async def _step(self) -> None:
+        if self._fields > LARGE and isinstance(self.context_value, Context):
+            await self.context_value.services.turns.wait()
 
     def execute_operation(self, serially: bool | None = None) -> Any:
         """Execute, and end the event's transaction afterwards."""

@@ -21,6 +21,8 @@ from core.security import TokenSigner
 from core.settings import Settings
 from product import Person
 
+REFUSAL_SECONDS = 0.1
+"""Asserted of a refusal: twice the aim."""
 REFUSED = 400
 """Of a document that is not executed, as the draft of GraphQL over HTTP has it for this type of response."""
 RESPONSE_JSON = "application/graphql-response+json"
@@ -116,6 +118,8 @@ class Attack:
     """How many requests it is made of, where that is many: each has to be refused in time."""
     fewest: int = 3
     """How often it is sent at least."""
+    cpu: float = REFUSAL_SECONDS
+    """Seconds of CPU that one may take on a quiet machine."""
 
 
 def outcome(status: int, body: bytes) -> str:

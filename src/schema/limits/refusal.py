@@ -33,6 +33,10 @@ class Limit(enum.Enum):
     SOCKET_OPERATIONS = "The socket has {actual} operations at once"
 
 
+MOST_TOLD = 2**53
+"""JSON has no larger integers, and fragments that double a cost a hundred times make them."""
+
+
 class LimitExceededError(ValidationAbortedError):
     """A document, an operation or its variables are beyond a limit; nothing has been executed.
 
@@ -57,4 +61,4 @@ class LimitExceededError(ValidationAbortedError):
 def hold(limit: Limit, allowed: int, actual: int) -> None:
     """Raises `LimitExceededError` when `actual` is more than is allowed."""
     if actual > allowed:
-        raise LimitExceededError(limit, allowed, actual)
+        raise LimitExceededError(limit, allowed, actual if actual <= MOST_TOLD else None)
