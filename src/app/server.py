@@ -24,7 +24,7 @@ def server_config(app: Starlette, settings: Settings, *, grace_seconds: int = GR
         app,
         host=settings.host,
         port=settings.port,
-        http=request_protocol(settings.request_timeout),
+        http=request_protocol(settings),
         ws=socket_protocol(settings),
         ws_max_size=settings.socket_message_bytes,
         # Tokens are too small to be worth compressing, and a compressor costs 300 kB a socket.

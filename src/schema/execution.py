@@ -1,25 +1,18 @@
-"""What we change in how Strawberry executes: documents and their limits, contexts, errors, memory of subscriptions.
+"""What we change in how Strawberry executes: documents and their limits, contexts, errors.
 
-The overridden methods of graphql-core and Strawberry are private to them: `tests/schema/test_hooks.py` names them.
+The overridden methods of Strawberry are private to them: `tests/schema/test_hooks.py` names them.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 
 import structlog
-from graphql import (
-    DocumentNode,
-    GraphQLError,
-    GraphQLSyntaxError,
-    OperationDefinitionNode,
-    get_named_type,
-    is_composite_type,
-)
+from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, OperationDefinitionNode
 from strawberry.extensions import SchemaExtension
 from strawberry.extensions.runner import SchemaExtensionsRunner
-from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
+from strawberry.schema.schema import Schema
 from strawberry.types import ExecutionContext
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
@@ -29,99 +22,15 @@ from core.settings import Settings
 from resolvers.auditing import write_denials
 from resolvers.context import Context
 from schema.auditing import audit_mutations
+from schema.executor import DiscreetExecutor, Executor
 from schema.limits.documents import Documents
 from schema.limits.inputs import check_variables
 from schema.limits.refusal import LimitExceededError
 from schema.operation_log import OperationLog
 from schema.persisted import text_to_run
 
-AT_ONCE: Final = 10
-"""Objects of a list, which are completed in a millisecond or two."""
-LARGE: Final = 1_000
-"""Fields, up to which an operation takes no rest, and its loaders' batches are not divided: some ten milliseconds."""
 log = structlog.get_logger(__name__)
 INTERNAL: Final = "Something went wrong on our side. Try again; if it persists, report the request id."
-
-
-class Executor(StrawberryGraphQLCoreExecutionContext):
-    """Gives each event of a subscription a context of its own (fresh loaders, a transaction that ends with it), and all
-    others their turn."""
-
-    _fields = 0
-
-    def build_per_event_executor(self, payload: Any) -> Any:
-        """The executor for one event."""
-        executor: Any = super().build_per_event_executor(payload)
-        # graphql-core 3.3.2 shares this cache with every later event and never empties it: about 1.4 kB an event.
-        executor._relevant_sub_fields = {}
-        parent: Context = self.context_value
-        executor.context_value = _EventContext(parent)
-        return executor
-
-    def complete_list_value(self, return_type: Any, nodes: Any, info: Any, path: Any, result: Any, *rest: Any) -> Any:
-        """Complete a list; one of many objects step by step."""
-        if isinstance(result, list) and len(result) > AT_ONCE and is_composite_type(get_named_type(return_type)):
-            result = self._in_turns(result)
-        return super().complete_list_value(return_type, nodes, info, path, result, *rest)
-
-    async def complete_awaitable_value(
-        self, return_type: Any, nodes: Any, info: Any, path: Any, result: Any, *rest: Any
-    ) -> Any:
-        """Complete what has been waited for: a loader's batch gives a thousand fields their values in one moment."""
-        return await super().complete_awaitable_value(return_type, nodes, info, path, self._in_turn(result), *rest)
-
-    async def _in_turns(self, items: list[Any]) -> AsyncGenerator[Any, None]:
-        for item in items:
-            await self._step()
-            yield item
-
-    async def _in_turn(self, value: Awaitable[Any]) -> Any:
-        found = await value
-        await self._step()
-        return found
-
-    def execute_fields(self, parent: Any, source: Any, path: Any, fields: Any, *rest: Any) -> Any:
-        """Complete the fields of one object; how many there have been says how large the result is."""
-        self._fields += len(fields)
-        return super().execute_fields(parent, source, path, fields, *rest)
-
-    async def _step(self) -> None:
-        if self._fields > LARGE and isinstance(self.context_value, Context):
-            await self.context_value.services.turns.wait()
-
-    def execute_operation(self, serially: bool | None = None) -> Any:
-        """Execute, and end the event's transaction afterwards."""
-        result = super().execute_operation(serially)
-        if isinstance(self.context_value, _EventContext) and self.is_awaitable(result):
-            return _closing(result, self.context_value)
-        return result
-
-
-class DiscreetExecutor(Executor):
-    """Says nothing of the schema that was not asked for by its name: no "Did you mean"."""
-
-    @classmethod
-    def build(cls, *args: Any, **kwargs: Any) -> Any:
-        """The executor of an operation, or what is wrong with its variables."""
-        return super().build(*args, **{**kwargs, "hide_suggestions": True})
-
-
-class _EventContext(Context):
-    """The context of one event: the same person, looked up once per subscription."""
-
-    def __init__(self, parent: Context) -> None:
-        super().__init__(parent.services, parent.claims, parent.public_url)
-        self._person = parent._person
-        self.statements = parent.statements
-        self.request_id = parent.request_id
-        self.error_codes = parent.error_codes
-
-
-async def _closing(result: Awaitable[Any], context: Context) -> Any:
-    try:
-        return await result
-    finally:
-        await context.aclose()
 
 
 class OperationScope(SchemaExtension):

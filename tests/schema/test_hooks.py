@@ -19,7 +19,8 @@ from strawberry.types import ExecutionContext
 
 from app.graphql import ColloquyGraphQL
 from app.sockets import WebSocketHandler
-from schema.execution import ColloquySchema, DiscreetExecutor, Executor
+from schema.execution import ColloquySchema
+from schema.executor import DiscreetExecutor, Executor
 from schema.limits.merging import merging_rule
 from schema.limits.refusal import LimitExceededError
 from schema.root import make_schema
@@ -29,6 +30,12 @@ def test_executors_are_built_for_each_event_and_carry_the_cache_that_we_empty() 
     assert Executor.build_per_event_executor is not StrawberryGraphQLCoreExecutionContext.build_per_event_executor
     assert "payload" in inspect.signature(StrawberryGraphQLCoreExecutionContext.build_per_event_executor).parameters
     assert "_relevant_sub_fields" in inspect.getsource(executor)
+
+
+def test_the_executor_has_the_methods_that_we_override() -> None:
+    for name in ("complete_list_value", "complete_awaitable_value", "complete_leaf_value", "execute_fields"):
+        assert getattr(Executor, name) is not getattr(StrawberryGraphQLCoreExecutionContext, name)
+        assert f"self.{name}(" in inspect.getsource(executor) or f"self.{name}\n" in inspect.getsource(executor)
 
 
 def test_the_executor_is_run_by_the_method_that_we_wrap() -> None:

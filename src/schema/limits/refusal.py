@@ -30,6 +30,7 @@ class Limit(enum.Enum):
     INPUT_DEPTH = "An input is nested {actual} levels deep"
     INPUT_BYTES = "The variables have {actual} bytes"
     INPUT_DIGITS = "A number has {actual} digits"
+    RESPONSE_BYTES = "The response has {actual} bytes"
     SOCKET_OPERATIONS = "The socket has {actual} operations at once"
 
 
