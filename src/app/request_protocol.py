@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.response_watch import ResponseWatch, UnreadResponses
 from core.settings import Settings
@@ -34,6 +35,7 @@ class RequestProtocol(HttpToolsProtocol):
         self._unfinished_bytes = 0
         self._too_large = False
         self._head_timer: asyncio.TimerHandle | None = None
+        self._answering: RequestResponseCycle | None = None
         self._watch = ResponseWatch(transport, self.unread)
         self._expect_head()
 
@@ -41,7 +43,16 @@ class RequestProtocol(HttpToolsProtocol):
         """Called once."""
         self._stop_timer()
         self._watch.stop()
+        # uvicorn tells the request that came last alone; one before it would write to a connection that is closed.
+        if self._answering is not None:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+        self.pipeline.clear()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def pause_writing(self) -> None:
         """Called when more waits to be sent than the transport likes to keep."""

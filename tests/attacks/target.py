@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -81,6 +81,18 @@ class Target:
                 await writer.drain()
             return "closed by the client" if closing else await _answer(reader)
         except ConnectionError:
+            return "closed"
+        finally:
+            writer.close()
+
+    async def half_closed(self, sent: bytes) -> str:
+        """The outcome of these bytes, behind which the client sends no more, and reads to the end."""
+        reader, writer = await asyncio.open_connection(*self.address)
+        try:
+            writer.write(sent)
+            writer.write_eof()
+            with suppress(ConnectionResetError):
+                await reader.read()
             return "closed"
         finally:
             writer.close()
