@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-HONEST: Final = """query Page($id: ID!, $first: Int = 20) {
+HONEST: Final = """query Page($id: ID!, $first: Int = 5) {
   viewer {
     user { id name email role } tenant { id name } assistants { nodes { id name } }
     conversations(first: $first) {

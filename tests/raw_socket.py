@@ -9,7 +9,7 @@ import struct
 from types import TracebackType
 from typing import Any
 
-TEXT, BINARY, CLOSE, PING = 0x1, 0x2, 0x8, 0x9
+TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 PROTOCOL = "graphql-transport-ws"
 _KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
@@ -27,8 +28,11 @@ from core.settings import Settings, settings_from_environment
 from providers.registry import Providers
 
 
-def create_app(settings: Settings | None = None) -> Starlette:
-    """The application; its pools and tasks live from start-up to shutdown. Raises `ConfigurationError` at start-up."""
+def create_app(settings: Settings | None = None, *, alone: bool = False) -> Starlette:
+    """The application; its pools and tasks live from start-up to shutdown. Raises `ConfigurationError` at start-up.
+
+    `alone`: the process does nothing else.
+    """
     settings = settings or settings_from_environment()
     configure_logging(production=settings.environment == "production")
 
@@ -37,6 +41,11 @@ def create_app(settings: Settings | None = None) -> Starlette:
         async with api_services(settings) as services:
             app.state.services = services
             graphql = app.state.graphql = ColloquyGraphQL(services)
+            if alone:
+                # What is there now stays: modules, the schema. A full collection would look at all of it, and hold up
+                # every stream for as long, some hundred milliseconds.
+                gc.collect()
+                gc.freeze()
             warming = asyncio.create_task(_warm(services.providers))
             yield {DRAINING: graphql.draining}
             warming.cancel()

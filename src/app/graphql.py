@@ -33,6 +33,7 @@ from resolvers.auditing import write_denial_at_the_door, write_denials
 from resolvers.context import Context
 from resolvers.services import Client, Services
 from schema.execution import INTERNAL
+from schema.executor import response_too_large
 from schema.root import make_schema
 
 log = structlog.get_logger(__name__)
@@ -193,7 +194,15 @@ class ColloquyGraphQL(StreamingGraphQL):
         assert isinstance(response_data, dict)
         media_type = sub_response.media_type or JSON
         status = response_status(response_data, media_type)
-        response = Response(self.encode_json(response_data), status, media_type=f"{media_type}; charset=utf-8")
+        body = self.encode_json(response_data)
+        if len(body) > self._services.settings.limit_response_bytes:
+            # Escapes and everything but texts are not counted before.
+            error = response_too_large(self._services.settings)
+            extensions = {**(error.extensions or {}), "requestId": new_id().hex}
+            log.warning("response too large", request_id=extensions["requestId"], bytes=len(body))
+            status = response_status({"errors": [{"extensions": extensions}]}, media_type)
+            body = self.encode_json({"errors": [{"message": error.message, "extensions": extensions}]})
+        response = Response(body, status, media_type=f"{media_type}; charset=utf-8")
         response.headers.raw.extend(sub_response.headers.raw)
         return response
 

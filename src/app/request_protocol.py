@@ -1,4 +1,5 @@
-"""uvicorn's HTTP protocol, with limits on a request's head, which httptools would collect for ever.
+"""uvicorn's HTTP protocol, with limits on a request's head, which httptools would collect for ever, and on the time
+that a client has to take its response.
 
 The overridden methods are private to uvicorn: `tests/app/test_request_head.py` shows that they are still called.
 """
@@ -8,7 +9,11 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from app.response_watch import ResponseWatch, UnreadResponses
+from core.settings import Settings
 
 DRAINING = "draining"
 """In the application's state: an `asyncio.Event` for when the process is about to end."""
@@ -20,9 +25,10 @@ class _HeadTooLargeError(Exception): ...
 
 
 class RequestProtocol(HttpToolsProtocol):
-    """A connection on which a request's head must arrive, whole, within a time and a size."""
+    """A connection on which a request's head must arrive, whole, within a time and a size, and its response be read."""
 
     head_seconds = 30.0
+    unread: UnreadResponses
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Called once; the first request is expected at once."""
@@ -31,11 +37,19 @@ class RequestProtocol(HttpToolsProtocol):
         self._unfinished_bytes = 0
         self._too_large = self._begins = self._in_body = False
         self._head_timer: asyncio.TimerHandle | None = None
+        self._answering: RequestResponseCycle | None = None
+        self._watch = ResponseWatch(transport, self.unread)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called once."""
         self._stop_timer()
+        self._watch.stop()
+        # uvicorn tells the request that came last alone; one before it would write to a connection that is closed.
+        if self._answering is not None:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+        self.pipeline.clear()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -44,6 +58,31 @@ class RequestProtocol(HttpToolsProtocol):
         draining = self.app_state.get(DRAINING)
         if draining is not None:
             draining.set()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def pause_writing(self) -> None:
+        """Called when more waits to be sent than the transport likes to keep."""
+        super().pause_writing()
+        self._watch.begin()
+
+    def resume_writing(self) -> None:
+        """Called when most of it has been sent."""
+        super().resume_writing()
+        self._watch.progress()
+
+    def on_response_complete(self) -> None:
+        """Called when all of a response has been handed to the transport."""
+        super().on_response_complete()
+        # In the next turn, when the transport has sent what it can.
+        self.loop.call_soon(self._watch.begin)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Called for a handshake, after which the connection is somebody else's."""
+        self._watch.stop()
+        super().handle_websocket_upgrade()
 
     def data_received(self, data: bytes) -> None:
         """Called for what has arrived, at most 256 KiB."""
@@ -124,8 +163,10 @@ class RequestProtocol(HttpToolsProtocol):
         head = f"HTTP/1.1 {status.value} {status.phrase}\r\nconnection: close\r\ncontent-type: text/plain\r\n"
         self.transport.write(f"{head}content-length: {len(reason)}\r\n\r\n{reason}".encode())
         self.transport.close()
+        self._watch.begin()
 
 
-def request_protocol(head_seconds: float) -> type[RequestProtocol]:
-    """The protocol with so much time for a head."""
-    return type("RequestProtocol", (RequestProtocol,), {"head_seconds": head_seconds})
+def request_protocol(settings: Settings) -> type[RequestProtocol]:
+    """The protocol with the settings' times and sizes."""
+    unread = UnreadResponses(settings.response_timeout, settings.responses_max_bytes)
+    return type("RequestProtocol", (RequestProtocol,), {"head_seconds": settings.request_timeout, "unread": unread})

@@ -27,8 +27,8 @@ def server_config(app: Starlette, settings: Settings, *, grace_seconds: int = GR
         app,
         host=settings.host,
         port=settings.port,
-        http=request_protocol(settings.request_timeout),
-        ws=socket_protocol(settings.socket_stall_timeout),
+        http=request_protocol(settings),
+        ws=socket_protocol(settings),
         ws_max_size=settings.socket_message_bytes,
         # Tokens are too small to be worth compressing, and a compressor costs 300 kB a socket.
         ws_per_message_deflate=False,
@@ -45,7 +45,7 @@ def serve(settings: Settings, processes: int = 1) -> int:
     """Serve until a signal says stop; the exit status. Raises `ConfigurationError` before anything is served."""
     if processes > 1:
         return _serve_in_processes(settings, processes)
-    config = server_config(create_app(settings), settings)
+    config = server_config(create_app(settings, alone=True), settings)
     server = uvicorn.Server(config)
     # One loop for both: the check may open a channel to a hosted model, which does not move to another loop.
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
@@ -88,4 +88,4 @@ class _ProcessConfig(uvicorn.Config):
 def _config_of_process() -> uvicorn.Config:
     end_with_parent()
     settings = settings_from_environment()
-    return server_config(create_app(settings), settings)
+    return server_config(create_app(settings, alone=True), settings)

@@ -16,6 +16,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
     SubscribeMessage,
 )
 
+from app.message_budget import TOO_MANY
 from app.socket_places import SocketPlace
 from app.socket_protocol import TRY_AGAIN
 from core.errors import RequestError
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from app.graphql import ColloquyGraphQL
 
 NORMAL = 1000
-"""Client libraries do, after a pause that grows: a whole office connects anew when the server was restarted."""
-TOO_MANY = 4429
 ID_CHARS = 255
 """Of an operation's id: every message about it carries it."""
 
@@ -66,6 +65,8 @@ class LimitedSocket(BaseGraphQLTransportWSHandler[Context, None]):
 
     async def handle_message(self, message: Message) -> None:
         """Whatever is no message of the protocol closes the socket with 4400."""
+        # A message that waits already is received without a pause: others must have their turn in between.
+        await asyncio.sleep(0)
         self._active()
         if _is_well_formed(message):
             await super().handle_message(message)

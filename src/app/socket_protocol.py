@@ -1,4 +1,4 @@
-"""uvicorn's WebSocket protocol: its write buffer can be seen and is bounded, and peers that do not read are ended.
+"""uvicorn's WebSocket protocol: its buffers are bounded; peers that do not read, or say too much, are ended.
 
 The overridden methods are private to uvicorn: `tests/app/test_socket_limits.py` and `tests/app/test_slow_viewers.py`
 show that they are still called.
@@ -7,6 +7,7 @@ show that they are still called.
 from __future__ import annotations
 
 import fcntl
+import logging
 import socket
 import struct
 import termios
@@ -16,6 +17,11 @@ from typing import Any, Final, Protocol, cast
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from app.message_budget import BudgetedServer, MessageBudget, TooManyMessagesError
+from core.settings import Settings
+
+LINGER_SECONDS = 2.0
+"""For a peer that said too much to read why, and go; nothing of it is read meanwhile."""
 EXTENSION: Final = "colloquy.connection"
 """Under which name of its scope's extensions an application finds the `SocketProtocol` that it talks by."""
 INVALID_DATA = 1007
@@ -43,8 +49,16 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     stall_timeout = 10.0
     """Seconds that a peer may read nothing of what waits for it. Then it is closed, and after as many aborted."""
 
+    messages_per_second = 20
+    messages_burst = 150
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.conn = BudgetedServer(
+            MessageBudget(self.messages_per_second, self.messages_burst),
+            max_size=self.config.ws_max_size,
+            logger=logging.getLogger("uvicorn.error"),
+        )
         self._waiting: dict[Drained, None] = {}
         self._stall_timer: Any = None
 
@@ -138,6 +152,24 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         # Once more as long, to take what waits and then the close frame.
         self.close_timer = self.loop.call_later(self.stall_timeout, self.transport.abort)
 
+    def handle_parser_exception(self) -> None:
+        """The peer broke the protocol, or said too much. What it sent before and nobody has read yet is dropped."""
+        while not self.queue.empty():
+            self.queue.get_nowait()
+        if not isinstance(self.conn.parser_exc, TooManyMessagesError):
+            super().handle_parser_exception()
+            return
+        # Not closed at once, as uvicorn would: what is still arriving would reset the connection, and with it the
+        # close frame be lost.
+        assert self.conn.close_sent is not None
+        code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.read_paused = False  # so that nobody resumes
+        self.transport.pause_reading()
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.close_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
     def keepalive_timeout(self) -> None:
         """The peer has not answered a ping: it will not read the rest either."""
         super().keepalive_timeout()
@@ -164,11 +196,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
 
 
-def socket_protocol(stall_timeout: float) -> type[SocketProtocol]:
-    """The protocol, for peers that may read nothing for so many seconds."""
-
-    class Patient(SocketProtocol):
-        pass
-
-    Patient.stall_timeout = stall_timeout
-    return Patient
+def socket_protocol(settings: Settings) -> type[SocketProtocol]:
+    """The protocol with the settings' patience and budget of messages."""
+    own = {
+        "stall_timeout": settings.socket_stall_timeout,
+        "messages_per_second": settings.socket_messages_per_second,
+        "messages_burst": settings.socket_messages_burst,
+    }
+    return type("SocketProtocol", (SocketProtocol,), own)

@@ -110,3 +110,10 @@ class RequestError(Exception):
     def bad_input(cls, message: str) -> RequestError:
         """An argument that no correct client sends."""
         return cls(RequestErrorCode.BAD_USER_INPUT, message)
+
+
+class ResponseTooLargeError(RequestError):
+    """What has been asked for has more text than a response may have: the operation fails as a whole."""
+
+    def __init__(self) -> None:
+        super().__init__(RequestErrorCode.LIMIT_EXCEEDED, "The response is too large.")

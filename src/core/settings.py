@@ -84,6 +84,11 @@ class Settings(BaseSettings):
     """Of a request without a file."""
     request_timeout: float = Field(30.0, gt=0)
     """Seconds that a request's head may take to arrive, then its body; an upload may pause for so long."""
+    response_timeout: float = Field(30.0, gt=0)
+    """Seconds after which a client that has taken next to nothing of its response is given up."""
+    responses_max_bytes: int = Field(256 * MEBIBYTE, ge=MEBIBYTE)
+    """Of responses that their clients have not taken yet, in one process; beyond, whoever has kept one for longest is
+    given up."""
     upload_max_bytes: int = Field(100 * MEBIBYTE, ge=1)
     document_max_pages: int = Field(5_000, ge=1)
     parser_timeout: float = Field(120.0, gt=0)
@@ -165,6 +170,10 @@ class Settings(BaseSettings):
     """Seconds that the client may read nothing of what waits for it."""
     socket_message_bytes: int = Field(128 * 1024, ge=1024)
     """Of a client's message: the longest question fits, were each of its 10,000 characters two escapes of six bytes."""
+    socket_messages_per_second: int = Field(20, ge=1)
+    """From a client on one socket, in the long run; frames of any kind."""
+    socket_messages_burst: int = Field(150, ge=10)
+    """Of these at once: more than `socket_operations`, which somebody who comes back may begin in one go."""
     socket_operations: int = Field(100, ge=1)
     """At once on one socket."""
     sockets_per_person: int = Field(20, ge=1)
@@ -201,6 +210,7 @@ class Settings(BaseSettings):
     limit_input_depth: int = Field(10, ge=1)
     limit_input_bytes: int = Field(262_144, ge=1)
     limit_input_digits: int = Field(32, ge=1)
+    limit_response_bytes: int = Field(16 * MEBIBYTE, ge=1024)
     document_cache_entries: int = Field(1_000, ge=1)
     """Parsed and validated documents that a process keeps."""
     document_cache_bytes: int = Field(32 * MEBIBYTE, ge=1)

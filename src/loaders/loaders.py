@@ -24,9 +24,11 @@ from loaders.visible import Visible
 class Loaders:
     """What a relation's declaration names (`schema.relations`)."""
 
-    def __init__(self, reads: Reads, person: UserRecord) -> None:
+    def __init__(self, reads: Reads, person: UserRecord, most_bytes: int) -> None:
+        """`most_bytes` of text are read for a response."""
         self._reads = reads
         self._person = person
+        self._most_bytes = most_bytes
 
     @cached_property
     def assistants(self) -> Visible[AssistantRecord]:
@@ -58,7 +60,7 @@ class Loaders:
 
     @cached_property
     def document_pages(self) -> PagesOfDocuments:
-        return PagesOfDocuments(self._reads)
+        return PagesOfDocuments(self._reads, self._most_bytes)
 
     @cached_property
     def answers_by_question(self) -> AnswersByQuestion:

@@ -182,7 +182,7 @@ class Context:
     def loaders(self) -> Loaders:
         """The operation's loaders. Entry fields have called `person` before a relation asks for them."""
         assert self._person is not None, "an entry field must authorise before relations are read"
-        return Loaders(self.reads, self._person)
+        return Loaders(self.reads, self._person, self.services.settings.limit_response_bytes)
 
     @property
     def account_page(self) -> str:

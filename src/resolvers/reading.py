@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
-from typing import Any
+from uuid import UUID
 
 from answers.retrieval import retrieve
 from core.errors import ErrorCode, ProviderError, RequestError, RequestErrorCode
 from core.ids import InvalidIdError, NodeKind, parse_global
 from datastores import people
 from datastores.pages import Page, PageRequest
-from datastores.records import AssistantRecord, PassageRecord, TenantRecord
-from loaders.visible import Visible
+from datastores.records import AssistantRecord, PassageRecord, TenantRecord, UserRecord
 from resolvers.arguments import argument_id, count
 from resolvers.context import Context
 from resolvers.permissions import Operation
@@ -22,6 +21,15 @@ from resolvers.texts import is_blank, is_storable
 
 MAX_NODES = 100
 MAX_PASSAGES = 50
+_LOADERS = {
+    NodeKind.USER: "users",
+    NodeKind.ASSISTANT: "assistants",
+    NodeKind.DOCUMENT: "documents",
+    NodeKind.CHUNK: "chunks",
+    NodeKind.CONVERSATION: "conversations",
+    NodeKind.MESSAGE: "messages",
+    NodeKind.ANSWER: "answers",
+}
 
 
 async def tenant(context: Context) -> TenantRecord:
@@ -38,33 +46,36 @@ async def assistants(context: Context, page: PageRequest) -> Page[AssistantRecor
 
 async def node(context: Context, text: str) -> object | None:
     """The object of that id, if there is one that the person may see. Raises `RequestError` for a malformed id."""
-    try:
-        kind, value = parse_global(text)
-    except InvalidIdError as error:
-        raise RequestError.bad_input(str(error)) from None
-    person = await context.authorise(Operation.NODE)
-    loaders = context.loaders
-    by_kind: dict[NodeKind, Visible[Any]] = {
-        NodeKind.USER: loaders.users,
-        NodeKind.ASSISTANT: loaders.assistants,
-        NodeKind.DOCUMENT: loaders.documents,
-        NodeKind.CHUNK: loaders.chunks,
-        NodeKind.CONVERSATION: loaders.conversations,
-        NodeKind.MESSAGE: loaders.messages,
-        NodeKind.ANSWER: loaders.answers,
-    }
-    if kind is NodeKind.TENANT:
-        return await any_tenant(context, person, value)
-    # Sessions and API keys have ids to act on, and are no nodes.
-    return await by_kind[kind].load(value) if kind in by_kind else None
+    kind, value = _parsed(text)
+    return await _find(context, await context.authorise(Operation.NODE), kind, value)
 
 
 async def nodes(context: Context, ids: Sequence[str]) -> list[object | None]:
     """The objects of up to 100 ids, in their order, null for each that is missing or may not be seen."""
     if len(ids) > MAX_NODES:
         raise RequestError.bad_input(f"`ids` has {len(ids)} ids; at most {MAX_NODES} are allowed.")
-    await context.authorise(Operation.NODES)
-    return list(await asyncio.gather(*(node(context, text) for text in ids)))
+    person = await context.authorise(Operation.NODES)
+    wanted = [_parsed(text) for text in ids]
+    # Each once, though the list may name it a hundred times.
+    distinct = list(dict.fromkeys(wanted))
+    objects = await asyncio.gather(*(_find(context, person, kind, value) for kind, value in distinct))
+    found = dict(zip(distinct, objects, strict=True))
+    return [found[one] for one in wanted]
+
+
+def _parsed(text: str) -> tuple[NodeKind, UUID]:
+    try:
+        return parse_global(text)
+    except InvalidIdError as error:
+        raise RequestError.bad_input(str(error)) from None
+
+
+async def _find(context: Context, person: UserRecord, kind: NodeKind, value: UUID) -> object | None:
+    if kind is NodeKind.TENANT:
+        return await any_tenant(context, person, value)
+    # Sessions and API keys have ids to act on, and are no nodes.
+    name = _LOADERS.get(kind)
+    return await getattr(context.loaders, name).load(value) if name else None
 
 
 async def passages(context: Context, query: str, first: int, assistant_id: str | None) -> list[PassageRecord]:
@@ -92,14 +103,15 @@ async def passages(context: Context, query: str, first: int, assistant_id: str |
     await context.reads.aclose()
     try:
         embeddings = context.services.providers.embeddings(found_in.embedding_model_id)
-        return await retrieve(
-            context.reads,
-            embeddings,
-            query,
-            top_k=first,
-            assistant_id=wanted,
-            within_scopes=not person.role.reads_all_documents,
-        )
+        async with context.services.searches:
+            return await retrieve(
+                context.reads,
+                embeddings,
+                query,
+                top_k=first,
+                assistant_id=wanted,
+                within_scopes=not person.role.reads_all_documents,
+            )
     except ProviderError as error:
         code = (
             RequestErrorCode.RATE_LIMITED

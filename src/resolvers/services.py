@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from redis.asyncio import Redis
@@ -11,6 +12,7 @@ from answers.supervisor import AnswerSupervisor
 from core.opaque_tokens import OpaqueTokens
 from core.security import TokenSigner
 from core.settings import Settings
+from core.turns import Turns
 from datastores.answer_log import AnswerLog
 from datastores.answer_slots import AnswerSlots
 from datastores.audit_file import AuditFile
@@ -25,6 +27,9 @@ from providers.registry import Providers
 from resolvers.following.topic import AnswerTopics
 from resolvers.standing import Standings
 from resolvers.trusted_documents import TrustedDocuments
+
+SEARCHES: Final = 2
+"""Of a process, at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +89,7 @@ class Services:
     contexts: ContextCache
     audit_file: AuditFile
     trusted: TrustedDocuments
+    turns: Turns = field(default_factory=Turns)
+    """Taken by operations with a large result."""
+    searches: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SEARCHES))
+    """Held by `Viewer.passages` while it embeds, so that an answer's question waits for few others."""

@@ -1,11 +1,11 @@
-"""What we change in how Strawberry executes: documents and their limits, contexts, errors, memory of subscriptions.
+"""What we change in how Strawberry executes: documents and their limits, contexts, errors.
 
-The overridden methods of graphql-core and Strawberry are private to them: `tests/schema/test_hooks.py` names them.
+The overridden methods of Strawberry are private to them: `tests/schema/test_hooks.py` names them.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 
 import structlog
@@ -13,8 +13,7 @@ from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, OperationDef
 from strawberry.extensions import SchemaExtension
 from strawberry.extensions.runner import SchemaExtensionsRunner
 from strawberry.http import GraphQLRequestData
-from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
-from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.schema.schema import Schema
 from strawberry.types import ExecutionContext
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
@@ -24,77 +23,16 @@ from core.settings import Settings
 from resolvers.auditing import write_denials
 from resolvers.context import Context
 from schema.auditing import audit_mutations
+from schema.executor import DiscreetExecutor, Executor
 from schema.limits.documents import Documents
 from schema.limits.inputs import check_variables
 from schema.limits.refusal import LimitExceededError
 from schema.operation_log import OperationLog
 from schema.persisted import text_to_run
 from schema.rendering.renderers import Renderer, Renderers
-from schema.rendering.source import RenderableSource
 
 log = structlog.get_logger(__name__)
 INTERNAL: Final = "Something went wrong on our side. Try again; if it persists, report the request id."
-
-
-class Executor(StrawberryGraphQLCoreExecutionContext):
-    """Gives each event of a subscription a context of its own: fresh loaders, a transaction that ends with it.
-
-    Events that can be rendered without being executed are not: they take the short way, where there is one.
-    """
-
-    def cancellable_iterable(self, iterable: Any) -> Any:
-        """The subscription's events, as the resolver returned them, before the first is taken."""
-        context = self.context_value
-        if isinstance(iterable, RenderableSource) and isinstance(context, Context):
-            schema = self.schema.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
-            assert isinstance(schema, ColloquySchema)
-            outlet, renderer = context.outlet, schema.renderer(self, context)
-            if outlet is not None and renderer is not None:
-                iterable.send_through(outlet, renderer)
-        return super().cancellable_iterable(iterable)
-
-    def build_per_event_executor(self, payload: Any) -> Any:
-        """The executor for one event."""
-        executor: Any = super().build_per_event_executor(payload)
-        # graphql-core 3.3.2 shares this cache with every later event and never empties it: about 1.4 kB an event.
-        executor._relevant_sub_fields = {}
-        parent: Context = self.context_value
-        executor.context_value = _EventContext(parent)
-        return executor
-
-    def execute_operation(self, serially: bool | None = None) -> Any:
-        """Execute, and end the event's transaction afterwards."""
-        result = super().execute_operation(serially)
-        if isinstance(self.context_value, _EventContext) and self.is_awaitable(result):
-            return _closing(result, self.context_value)
-        return result
-
-
-class DiscreetExecutor(Executor):
-    """Says nothing of the schema that was not asked for by its name: no "Did you mean"."""
-
-    @classmethod
-    def build(cls, *args: Any, **kwargs: Any) -> Any:
-        """The executor of an operation, or what is wrong with its variables."""
-        return super().build(*args, **{**kwargs, "hide_suggestions": True})
-
-
-class _EventContext(Context):
-    """The context of one event, for the person as the subscription knows it by then (`Context.see_as`)."""
-
-    def __init__(self, parent: Context) -> None:
-        super().__init__(parent.services, parent.claims, parent.public_url)
-        self._person = parent.known_person
-        self.statements = parent.statements
-        self.request_id = parent.request_id
-        self.error_codes = parent.error_codes
-
-
-async def _closing(result: Awaitable[Any], context: Context) -> Any:
-    try:
-        return await result
-    finally:
-        await context.aclose()
 
 
 class OperationScope(SchemaExtension):

@@ -25,6 +25,7 @@ from schema.connections import (
 )
 from schema.enums import DocumentStatus
 from schema.interfaces import Node
+from schema.limits.price import LOADED, NODES, OWN_STATEMENT, PRICE, SEARCH
 from schema.records import Info
 from schema.types.audit import AuditEntryConnection
 from schema.types.chat import ConversationConnection
@@ -43,17 +44,20 @@ class Viewer:
         person: Any = await info.context.authorise(Operation.VIEWER_USER)
         return person  # type: ignore[no-any-return]
 
-    @strawberry.field
+    @strawberry.field(metadata={PRICE: OWN_STATEMENT})
     async def tenant(self, info: Info) -> Tenant:
         tenant: Any = await reading.tenant(info.context)
         return tenant  # type: ignore[no-any-return]
 
-    @strawberry.field(description="Oldest first.")
+    @strawberry.field(description="Oldest first.", metadata={PRICE: OWN_STATEMENT})
     async def assistants(self, info: Info, first: First = None, after: After = None) -> AssistantConnection:
         page = await reading.assistants(info.context, forward_page(ListKind.ASSISTANTS, first, after))
         return ConnectionRecord(page, assistant_cursor)  # type: ignore[return-value]
 
-    @strawberry.field(description="Your own, newest activity first. `title` keeps those whose title contains it.")
+    @strawberry.field(
+        description="Your own, newest activity first. `title` keeps those whose title contains it.",
+        metadata={PRICE: OWN_STATEMENT},
+    )
     async def conversations(
         self, info: Info, title: str | None = None, first: First = None, after: After = None
     ) -> ConversationConnection:
@@ -61,7 +65,7 @@ class Viewer:
         page = await conversations.own_conversations(info.context, title, request)
         return ConnectionRecord(page, conversation_cursor)  # type: ignore[return-value]
 
-    @strawberry.field(description="Those you may read, newest first.")
+    @strawberry.field(description="Those you may read, newest first.", metadata={PRICE: OWN_STATEMENT})
     async def documents(
         self,
         info: Info,
@@ -72,30 +76,40 @@ class Viewer:
         page = await documents.documents(info.context, status, forward_page(ListKind.DOCUMENTS, first, after))
         return ConnectionRecord(page, document_cursor)  # type: ignore[return-value]
 
-    @strawberry.field(description="Everybody in the organisation, oldest first. Needs the role BUSINESS.")
+    @strawberry.field(
+        description="Everybody in the organisation, oldest first. Needs the role BUSINESS.",
+        metadata={PRICE: OWN_STATEMENT},
+    )
     async def members(self, info: Info, first: First = None, after: After = None) -> MemberConnection:
         page = await members.all_members(info.context, forward_page(ListKind.MEMBERS, first, after))
         return ConnectionRecord(page, member_cursor)  # type: ignore[return-value]
 
-    @strawberry.field(description="Invitations that could be accepted now, newest first. Needs the role BUSINESS.")
+    @strawberry.field(
+        description="Invitations that could be accepted now, newest first. Needs the role BUSINESS.",
+        metadata={PRICE: OWN_STATEMENT},
+    )
     async def invitations(self, info: Info, first: First = None, after: After = None) -> InvitationConnection:
         request = forward_page(ListKind.INVITATIONS, first, after)
         page = await invitations.pending_invitations(info.context, request)
         return ConnectionRecord(page, invitation_cursor)  # type: ignore[return-value]
 
-    @strawberry.field(description="Your sign-ins that have not ended, newest first.")
+    @strawberry.field(description="Your sign-ins that have not ended, newest first.", metadata={PRICE: OWN_STATEMENT})
     async def sessions(self, info: Info, first: First = None, after: After = None) -> DeviceSessionConnection:
         page = await sessions.own_sessions(info.context, forward_page(ListKind.SESSIONS, first, after))
         return ConnectionRecord(page, session_cursor)  # type: ignore[return-value]
 
     @strawberry.field(
-        description="The organisation's keys that are not revoked, newest first. Needs the role BUSINESS."
+        description="The organisation's keys that are not revoked, newest first. Needs the role BUSINESS.",
+        metadata={PRICE: OWN_STATEMENT},
     )
     async def api_keys(self, info: Info, first: First = None, after: After = None) -> ApiKeyConnection:
         page = await api_keys.all_keys(info.context, forward_page(ListKind.API_KEYS, first, after))
         return ConnectionRecord(page, api_key_cursor)  # type: ignore[return-value]
 
-    @strawberry.field(description="Every organisation of the platform, newest first. Needs the role ADMIN.")
+    @strawberry.field(
+        description="Every organisation of the platform, newest first. Needs the role ADMIN.",
+        metadata={PRICE: OWN_STATEMENT},
+    )
     async def tenants(
         self,
         info: Info,
@@ -110,7 +124,8 @@ class Viewer:
 
     @strawberry.field(
         description="Who did what in the organisation: every mutation and every denial, newest first. Needs the role "
-        "BUSINESS."
+        "BUSINESS.",
+        metadata={PRICE: OWN_STATEMENT},
     )
     async def audit_log(
         self,
@@ -131,7 +146,8 @@ class Viewer:
         return ConnectionRecord(page, audit_cursor)  # type: ignore[return-value]
 
     @strawberry.field(
-        description="What retrieval gives for a question: the passages an answer would be grounded in, best first."
+        description="What retrieval gives for a question: the passages an answer would be grounded in, best first.",
+        metadata={PRICE: SEARCH},
     )
     async def passages(
         self,
@@ -155,12 +171,14 @@ class Query:
         await info.context.authorise(Operation.VIEWER)
         return Viewer()
 
-    @strawberry.field(description="The object of that id; null when it is missing, or not yours to see.")
+    @strawberry.field(
+        description="The object of that id; null when it is missing, or not yours to see.", metadata={PRICE: LOADED}
+    )
     async def node(self, info: Info, id: strawberry.ID) -> Node | None:
         found: Any = await reading.node(info.context, id)
         return found  # type: ignore[no-any-return]
 
-    @strawberry.field(description="Up to 100 objects by their ids, in their order.")
+    @strawberry.field(description="Up to 100 objects by their ids, in their order.", metadata={PRICE: NODES})
     async def nodes(self, info: Info, ids: list[strawberry.ID]) -> list[Node | None]:
         found: Any = await reading.nodes(info.context, list(ids))
         return found  # type: ignore[no-any-return]

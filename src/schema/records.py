@@ -13,6 +13,7 @@ import strawberry
 
 from core.ids import NodeKind, to_global
 from resolvers.context import Context
+from schema.limits.price import LOADED, PRICE
 
 T = TypeVar("T")
 Info = strawberry.Info[Context, None]
@@ -59,7 +60,8 @@ def relation(loader: str, key: str, description: str | None = None) -> Any:
         value = getattr(root, key)
         return None if value is None else await getattr(info.context.loaders, loader).load(value)
 
-    return strawberry.field(resolver=resolve, metadata={"relation": Relation(loader, key)}, description=description)
+    metadata = {"relation": Relation(loader, key), PRICE: LOADED}
+    return strawberry.field(resolver=resolve, metadata=metadata, description=description)
 
 
 def computed(function: Callable[[Any], Any], description: str | None = None) -> Any:

@@ -11,7 +11,7 @@ import re
 import socket as sockets
 import struct
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -218,6 +218,32 @@ async def test_a_message_that_is_too_large_closes_the_socket(tight: Product) -> 
     assert code == 1009
 
 
+async def test_too_many_messages_close_the_socket_and_in_the_long_run_some_are_free(settings: Settings) -> None:
+    budget = {"socket_messages_per_second": 50, "socket_messages_burst": 10}
+    async with running_product(settings.model_copy(update=budget), worker=False) as product:
+        reason = "More than 50 messages a second, for longer than is allowed."
+        async with opened(product) as socket:
+            for _ in range(10):
+                await socket.send_json({"type": "ping"})
+            for _ in range(10):
+                assert (await socket.receive_json())["type"] == "pong"
+            await asyncio.sleep(0.1)  # five more
+            for _ in range(4):
+                await socket.send_json({"type": "ping"})
+                assert (await socket.receive_json())["type"] == "pong"
+            for _ in range(20):
+                await socket.send_json({"type": "ping"})
+            assert await closed(socket) == (4429, reason)
+        reader, writer = await raw_socket(product)
+        writer.write(text_frame(INIT) + frame(0x89, b"") * 100_000)
+        head = await reader.readuntil(reason.encode())
+        # What was too much is answered by nothing, and the connection ends though its client does not.
+        assert head.count(b"\x8a\x00") == 9
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.transport.abort()
+
+
 async def test_a_peer_that_answers_no_ping_is_closed_and_what_it_followed_is_freed(settings: Settings) -> None:
     eager = settings.model_copy(update={"socket_ping_interval": 0.2, "socket_ping_timeout": 0.3})
     async with running_product(eager, worker=False) as product:
@@ -241,7 +267,12 @@ async def test_a_peer_that_answers_no_ping_is_closed_and_what_it_followed_is_fre
 
 
 async def test_a_peer_that_reads_nothing_is_dropped_with_what_was_to_be_sent_to_it(settings: Settings) -> None:
-    changes = {"socket_ping_interval": 0.2, "socket_ping_timeout": 0.5, "sockets_per_person": 1}
+    changes = {
+        "socket_ping_interval": 0.2,
+        "socket_ping_timeout": 0.5,
+        "sockets_per_person": 1,
+        "socket_messages_burst": 1_000,
+    }
     eager = settings.model_copy(update=changes)
     query = "{ " + "x" * 30_000 + ": __typename }"  # its answer is as long
     async with running_product(eager, worker=False) as product:

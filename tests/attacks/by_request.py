@@ -65,6 +65,7 @@ _JSON = "Content-Type: application/json"
 _MUTATION = json.dumps({"query": START}).encode()
 _BY_COOKIE = json.dumps({"query": _REFRESH}).encode()
 _BATCH = json.dumps([{"query": VIEWER}] * 100).encode()
+_ROW = _post(_JSON, f"Content-Length: {len(_MUTATION)}").encode() + _MUTATION
 
 ROWS: Final = [
     # Bodies
@@ -118,6 +119,8 @@ ROWS: Final = [
         "a slow body", "408 BAD_USER_INPUT", _slow(_post(_JSON, "Content-Length: 5000") + '{"query": "', b"x"), 20, 1
     ),
     Attack("connections on which nothing comes", "408", _slow(b"", b""), 20, 1),
+    Attack("requests in a row, then the end", "closed", lambda target: target.half_closed(_ROW * 3)),
+    Attack("requests in a row, then gone", "closed by the client", _raw(_ROW * 3, closing=True)),
     Attack("no HTTP", "400", _raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 200)),
     # Uploads
     Attack("a form without its boundary", "400 BAD_USER_INPUT", _upload(b"x" * 1_000, "multipart/form-data")),

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from target import SUBSCRIPTION, VIEWER, Attack, Target, of_flood, of_socket, of_upgrade
+from target import SUBSCRIPTION, VIEWER, Attack, Target, of_flood, of_socket, of_stream, of_upgrade
 
-from raw_socket import BINARY, PING, RawSocket, frame, operation
+from core.settings import Settings
+from raw_socket import BINARY, PING, PONG, RawSocket, frame, operation
 
 MANY = 1_000
+MOST = 120
+"""Operations on one socket: more than it may have, in fewer messages than it may send at once."""
+MESSAGES = 5_000
+SOCKETS = Settings.model_fields["sockets_per_address"].default
 Send = Callable[[Target], Awaitable[str]]
 
 
@@ -45,13 +51,34 @@ async def _an_id_twice(target: Target) -> str:
         return await of_socket(socket)
 
 
-async def flood(target: Target) -> str:
+async def _subscribes(target: Target, many: int) -> str:
     """Many operations at once that never end, then a ping: its pong comes when each has been accepted or refused."""
     async with target.socket(target.attacker.token) as socket:
         await socket.send_json(
-            *(operation(str(number), SUBSCRIPTION, id=target.waiting) for number in range(MANY)), {"type": "ping"}
+            *(operation(str(number), SUBSCRIPTION, id=target.waiting) for number in range(many)), {"type": "ping"}
         )
         return await of_flood(socket)
+
+
+async def flood(target: Target) -> str:
+    """As many operations as the messages that a socket takes at once, and more than it may have."""
+    return await _subscribes(target, MOST)
+
+
+def _stream(one: bytes, *, sockets: int = 1, first: bytes = b"") -> Send:
+    """So many frames as fast as they go, from nobody in particular, on one socket or on many at once."""
+    many = first + one * MESSAGES
+
+    async def send_on_one(target: Target) -> str:
+        async with target.socket() as socket:
+            await socket.send(many)
+            return await of_stream(socket)
+
+    async def send(target: Target) -> str:
+        outcomes = await asyncio.gather(*(send_on_one(target) for _ in range(sockets)))
+        return " / ".join(sorted(set(outcomes)))
+
+    return send
 
 
 async def _inits(target: Target) -> str:
@@ -59,6 +86,8 @@ async def _inits(target: Target) -> str:
         await socket.send_json({"type": "connection_init"})
         return await of_socket(socket)
 
+
+_PING: Final = frame(b'{"type":"ping"}')
 
 ROWS: Final = [
     # Frames
@@ -95,7 +124,25 @@ ROWS: Final = [
     Attack("a socket on which nothing comes", "close 4408", _frames(sign_in=False), fewest=1),
     Attack("init twice", "close 4429", _inits),
     Attack("an id twice", "close 4409", _an_id_twice),
-    Attack("1,000 subscribes on one socket", "error LIMIT_EXCEEDED socket_operations", flood, MANY, 1),
+    Attack("more operations than a socket may have", "error LIMIT_EXCEEDED socket_operations", flood, MOST, 1),
+    Attack("1,000 subscribes on one socket", "close 4429", lambda target: _subscribes(target, MANY)),
+    # Floods
+    Attack("a flood of pings", "close 4429", _stream(_PING)),
+    Attack("a flood of pings on all sockets of an address", "close 4429", _stream(_PING, sockets=SOCKETS), SOCKETS, 1),
+    Attack("a flood of pongs", "close 4429", _stream(frame(b'{"type":"pong"}'))),
+    Attack("a flood of completes", "close 4429", _stream(frame(b'{"type":"complete","id":"none"}'))),
+    Attack("a flood of empty messages", "close 4429", _stream(frame(b""))),
+    Attack("a flood of binary frames", "close 4429", _stream(frame(b"x", BINARY))),
+    Attack("a flood of pieces", "close 4429", _stream(frame(b"", 0, end=False), first=frame(b"{", end=False))),
+    Attack("a flood of control pings", "close 4429", _stream(frame(b"", PING))),
+    Attack("a flood of control pongs", "close 4429", _stream(frame(b"", PONG))),
+    Attack(
+        "a flood of control pings on all sockets of an address",
+        "close 4429",
+        _stream(frame(b"", PING), sockets=SOCKETS),
+        SOCKETS,
+        1,
+    ),
     # Upgrades
     Attack("a socket from elsewhere", "403", lambda target: of_upgrade(target, Origin="https://evil.example")),
     Attack(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -21,6 +21,8 @@ from core.settings import Settings
 from product import Person
 from raw_socket import Closed, RawSocket, Refused
 
+REFUSAL_SECONDS = 0.1
+"""Asserted of a refusal: twice the aim."""
 REFUSED = 400
 """Of a document that is not executed, as the draft of GraphQL over HTTP has it for this type of response."""
 RESPONSE_JSON = "application/graphql-response+json"
@@ -83,6 +85,18 @@ class Target:
         finally:
             writer.close()
 
+    async def half_closed(self, sent: bytes) -> str:
+        """The outcome of these bytes, behind which the client sends no more, and reads to the end."""
+        reader, writer = await asyncio.open_connection(*self.address)
+        try:
+            writer.write(sent)
+            writer.write_eof()
+            with suppress(ConnectionResetError):
+                await reader.read()
+            return "closed"
+        finally:
+            writer.close()
+
     async def drip(self, start: bytes, piece: bytes) -> str:
         """The outcome of a connection on which a piece comes ten times a second, and no end."""
         reader, writer = await asyncio.open_connection(*self.address)
@@ -116,6 +130,8 @@ class Attack:
     """How many requests it is made of, where that is many: each has to be refused in time."""
     fewest: int = 3
     """How often it is sent at least."""
+    cpu: float = REFUSAL_SECONDS
+    """Seconds of CPU that one may take on a quiet machine."""
 
 
 def outcome(status: int, body: bytes) -> str:
@@ -168,6 +184,15 @@ async def of_flood(socket: RawSocket) -> str:
     except Closed as closed:
         return f"close {closed.args[0]}"
     return " / ".join(sorted(refused))
+
+
+async def of_stream(socket: RawSocket) -> str:
+    """With what code a socket is closed, whatever is answered before."""
+    try:
+        while True:
+            await socket.receive()
+    except Closed as closed:
+        return f"close {closed.args[0]}"
 
 
 async def of_upgrade(target: Target, **headers: str) -> str:

@@ -21,7 +21,8 @@ from strawberry.types import ExecutionContext
 
 from app.graphql import ColloquyGraphQL
 from app.sockets import WebSocketHandler
-from schema.execution import ColloquySchema, DiscreetExecutor, Executor
+from schema.execution import ColloquySchema
+from schema.executor import DiscreetExecutor, Executor
 from schema.limits.merging import merging_rule
 from schema.limits.refusal import LimitExceededError
 from schema.root import make_schema
@@ -55,6 +56,12 @@ def test_fields_are_collected_and_told_apart_by_what_the_renderers_rely_on() -> 
 
 def test_an_operation_that_has_been_completed_sends_nothing() -> None:
     assert "if self.completed:" in inspect.getsource(Operation.send_operation_message)
+
+
+def test_the_executor_has_the_methods_that_we_override() -> None:
+    for name in ("complete_list_value", "complete_awaitable_value", "complete_leaf_value", "execute_fields"):
+        assert getattr(Executor, name) is not getattr(StrawberryGraphQLCoreExecutionContext, name)
+        assert f"self.{name}(" in inspect.getsource(executor) or f"self.{name}\n" in inspect.getsource(executor)
 
 
 def test_the_executor_is_run_by_the_method_that_we_wrap() -> None:

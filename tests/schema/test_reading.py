@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from statements import counted
 
 from product import Person, Product
+from resolvers.services import SEARCHES
 
 TEXT = b"The lighthouse of Brenn was built in 1871. It is painted white and red.\n\nIts keeper is Ada Holm.\n"
 LISTS: dict[str, tuple[str, int]] = {
@@ -21,7 +23,7 @@ LISTS: dict[str, tuple[str, int]] = {
         2,
     ),
     "messages with answers": (
-        """{ viewer { conversations { nodes { messages { nodes { role conversation { id }
+        """{ viewer { conversations(first: 5) { nodes { messages { nodes { role conversation { id }
           answer { id status usage { totalMs } message { text } question { text }
             citations { marker quote chunk { text document { name } } document { name } } }
           answers { id selected } } } } } } }""",
@@ -69,6 +71,19 @@ async def test_nodes_of_many_kinds_cost_one_statement_a_kind(product: Product) -
         nodes = (await person.query("query($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=ids))["nodes"]
     assert [node["id"] for node in nodes] == ids
     assert len(statements) == 3
+
+
+async def test_searches_take_turns_and_hold_up_no_answer(own_product: Product) -> None:
+    person = await own_product.sign_up()
+    await _fill(person, 1)
+    searches = own_product.services.searches
+    for _ in range(SEARCHES):
+        await searches.acquire()
+    searching = asyncio.create_task(person.query('{ viewer { passages(query: "Who is the keeper?") { distance } } }'))
+    assert (await person.ask("Who is the keeper?"))[-1]["__typename"] == "AnswerCompleted"
+    assert not searching.done()
+    searches.release()
+    assert (await searching)["viewer"]["passages"]
 
 
 async def test_pages_forward_and_backward_show_every_message_once(product: Product) -> None:

@@ -1,8 +1,9 @@
-"""What an operation costs: how many objects it may have to make.
+"""What an operation costs: how many fields it may have to complete, as a measure of the CPU time that it may take.
 
-An object costs 1, a mutation 10, a value nothing; connections, their edges and `PageInfo` are free, too. What is in a
-list counts once for each item: as many as `first` or `last` say, as a list that has to be given has (ids), or
-`ASSUMED_ITEMS`. Two fields that will be merged count as two, and so do fragments of which only one can apply.
+A field costs 1, and so does each object that it gives; what takes more to find has a `Price` beside its resolver.
+What is in a list counts once for each item: as many as `first` or `last` say, as a list that has to be given has (ids),
+or `ASSUMED_ITEMS`. Two fields that will be merged count as two, and so do fragments of which only one can apply.
+What the schema says of itself is counted by objects alone, against a limit of its own.
 
 A document is compiled once, with fragments and schema, in time linear in its size. What is left for each request is
 to put in the variables that are page sizes.
@@ -36,12 +37,13 @@ from graphql.language import FieldNode, FragmentSpreadNode, InlineFragmentNode
 
 from resolvers.arguments import DEFAULT_PAGE, MAX_PAGE
 from schema.limits.measure import Shape
+from schema.limits.price import price_of
 
 ASSUMED_ITEMS: Final = 3
 """Of a list without a size of its own: an answer's citations, a question's answers."""
-MUTATION_COST: Final = 10
+MUTATION_COST: Final = 1_000
+"""Some milliseconds: transactions, and a row of the audit log."""
 _PAGE_ARGUMENTS: Final = ("first", "last")
-_FREE: Final = ("Connection", "Edge", "PageInfo")
 _INTROSPECTED: Final = {
     "types": 100, "fields": 6, "args": 2, "inputFields": 4, "enumValues": 6, "interfaces": 1, "possibleTypes": 3,
     "directives": 6,
@@ -171,19 +173,23 @@ class Plan:
 
     def _add_field(self, cost: _Cost, parent: GraphQLNamedType | None, node: FieldNode) -> None:
         definition = self._definition(parent, node)
-        if parent is None or definition is None or node.selection_set is None:
-            return  # a value, or what validation will refuse
+        if parent is None or definition is None or (parent.name.startswith("__") and node.selection_set is None):
+            return  # what validation will refuse, or a value of the introspection
         named = get_named_type(definition.type)
-        if not is_composite_type(named):
+        introspected = named.name.startswith("__")
+        price = price_of(definition)
+        if not introspected and not (parent is self._schema.query_type and node.name.value == "__typename"):
+            cost.own.constant += MUTATION_COST if parent is self._schema.mutation_type else 1 + price.once
+        if node.selection_set is None or not is_composite_type(named):
             return
         inner = self._cost(named, node.selection_set)
         size = _size(definition, node)
         listed = is_list_type(get_nullable_type(definition.type))
         item = inner.own
-        item.constant += self._weight(parent, named)
+        item.constant += 1 + price.each
         self._multiply(item, size if size is not None and not listed else ASSUMED_ITEMS, inner.each)
         cost.introspection += inner.introspection
-        if named.name.startswith("__"):
+        if introspected:
             size = _INTROSPECTED.get(node.name.value)
             if not parent.name.startswith("__"):
                 cost.introspection += item.constant
@@ -199,11 +205,6 @@ class Plan:
             return None
         composite: GraphQLCompositeType = parent
         return self._schema.get_field(composite, node.name.value)
-
-    def _weight(self, parent: GraphQLNamedType, named: GraphQLNamedType) -> int:
-        if parent is self._schema.mutation_type:
-            return MUTATION_COST
-        return 0 if named.name.endswith(_FREE) else 1
 
     def _multiply(self, total: _Sum, size: Size, item: _Sum) -> None:
         """Add `size` times `item`."""

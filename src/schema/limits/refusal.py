@@ -30,7 +30,12 @@ class Limit(enum.Enum):
     INPUT_DEPTH = "An input is nested {actual} levels deep"
     INPUT_BYTES = "The variables have {actual} bytes"
     INPUT_DIGITS = "A number has {actual} digits"
+    RESPONSE_BYTES = "The response has {actual} bytes"
     SOCKET_OPERATIONS = "The socket has {actual} operations at once"
+
+
+MOST_TOLD = 2**53
+"""JSON has no larger integers, and fragments that double a cost a hundred times make them."""
 
 
 class LimitExceededError(ValidationAbortedError):
@@ -57,4 +62,4 @@ class LimitExceededError(ValidationAbortedError):
 def hold(limit: Limit, allowed: int, actual: int) -> None:
     """Raises `LimitExceededError` when `actual` is more than is allowed."""
     if actual > allowed:
-        raise LimitExceededError(limit, allowed, actual)
+        raise LimitExceededError(limit, allowed, actual if actual <= MOST_TOLD else None)

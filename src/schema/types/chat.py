@@ -14,6 +14,7 @@ from resolvers.arguments import message_page
 from schema.connections import ConnectionRecord, EdgeRecord, PageInfo, edge_cursor, message_cursor
 from schema.enums import AnswerStatus, Channel, HandoffState, MessageRole
 from schema.interfaces import Node
+from schema.limits.price import LOADED_LIST, PRICE
 from schema.records import Info, backed_by, computed, global_id, relation
 from schema.types.failure import Failure, failure_of
 from schema.types.knowledge import Chunk, Document
@@ -44,7 +45,9 @@ class Conversation(Node):
     created_at: datetime
     last_message_at: datetime
     messages: MessageConnection = strawberry.field(
-        resolver=_messages, description="In order. 1 to 100 a page, 20 by default; `last` and `before` page backwards."
+        resolver=_messages,
+        description="In order. 1 to 100 a page, 20 by default; `last` and `before` page backwards.",
+        metadata={PRICE: LOADED_LIST},
     )
 
 

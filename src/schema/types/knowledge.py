@@ -15,6 +15,7 @@ from resolvers.documents import Progress
 from schema.connections import ConnectionRecord, EdgeRecord, PageInfo, edge_cursor
 from schema.enums import DocumentStatus
 from schema.interfaces import Node
+from schema.limits.price import LOADED_LIST, PRICE, SIGNED
 from schema.records import Info, backed_by, computed, global_id, relation
 from schema.types.failure import Failure, failure_of
 from schema.types.people import User
@@ -51,10 +52,14 @@ class Document(Node):
     page_count: int | None = strawberry.field(description="Null where the file has no pages, or is not read yet.")
     chunk_count: int = computed(lambda record: record.chunks_total or 0, "0 until the file has been read.")
     page: DocumentPage | None = strawberry.field(
-        resolver=_page, description="One page by its number, from 1; a file without pages is page 1."
+        resolver=_page,
+        description="One page by its number, from 1; a file without pages is page 1.",
+        metadata={PRICE: LOADED_LIST},
     )
     content_url: str | None = strawberry.field(
-        resolver=_content_url, description="A signed link to the original that expires; null where it is not kept."
+        resolver=_content_url,
+        description="A signed link to the original that expires; null where it is not kept.",
+        metadata={PRICE: SIGNED},
     )
     created_at: datetime
     uploaded_by: User | None = relation("users", "uploaded_by_id", "Null to a USER who is not the uploader.")
