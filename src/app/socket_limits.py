@@ -90,7 +90,7 @@ class LimitedSocket(BaseGraphQLTransportWSHandler[Context, None]):
         """Accept an operation. One too many, or too often, fails alone, before its document is parsed."""
         # What breaks the protocol is Strawberry's to answer.
         if self.connection_acknowledged and message["id"] not in self.operations:
-            refused = await self._refusal()
+            refused = await self.refusal(message)
             if refused is not None:
                 await self.send_message({"id": message["id"], "type": "error", "payload": [refused.formatted]})
                 return
@@ -110,7 +110,8 @@ class LimitedSocket(BaseGraphQLTransportWSHandler[Context, None]):
             await end_tasks([self._closing])
         await super().shutdown()
 
-    async def _refusal(self) -> GraphQLError | None:
+    async def refusal(self, message: SubscribeMessage) -> GraphQLError | None:
+        """Why an operation is not accepted, where the protocol has nothing against it: there are too many."""
         most, running = self._settings.socket_operations, len(self.operations)
         if running >= most:
             exceeded = LimitExceededError(Limit.SOCKET_OPERATIONS, most, running + 1)

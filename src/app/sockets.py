@@ -55,17 +55,22 @@ class WebSocketHandler(LimitedSocket):
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         """Accept an operation, which may name its document by a hash; Strawberry drops the payload's `extensions`."""
+        payload: dict[str, Any] = {**message["payload"], "query": message["payload"].get("query") or ""}
+        await super().handle_subscribe(cast("SubscribeMessage", {**message, "payload": payload}))
+
+    async def refusal(self, message: SubscribeMessage) -> GraphQLError | None:
+        """Why an operation is not accepted; what it asks for in its `extensions` is noted otherwise."""
+        refused = await super().refusal(message)
+        if refused is not None:
+            return refused
         payload: dict[str, Any] = dict(message["payload"])
         try:
             extensions = with_document_id(payload.get("extensions"), payload.get("documentId"))
         except RequestError as error:
-            told = GraphQLError(error.message, extensions=error.extensions(new_id().hex))
-            await self.send_message({"id": message["id"], "type": "error", "payload": [told.formatted]})
-            return
-        payload["query"] = payload.get("query") or ""
-        await super().handle_subscribe(cast("SubscribeMessage", {**message, "payload": payload}))
-        if extensions and message["id"] in self.operations:
+            return GraphQLError(error.message, extensions=error.extensions(new_id().hex))
+        if extensions:
             self._extensions[message["id"]] = extensions
+        return None
 
     async def cleanup_operation(self, operation_id: str) -> None:
         """End an operation, which may not have begun to run. Nothing more is said of it: its id may be taken again."""

@@ -16,18 +16,22 @@ from resolvers.texts import is_name
 NAME_CHARS = 200
 
 
+def founder(organization: str, name: str, email: str) -> str | InvalidInput:
+    """The address, as it is stored, of the first person of a new organisation; or what is wrong with these."""
+    for field, value in (("organization", organization), ("name", name)):
+        if not is_name(value, NAME_CHARS):
+            return InvalidInput(f"Between 1 and {NAME_CHARS} printable characters are needed.", field)
+    return email_address(email) or InvalidInput("This is not an e-mail address.", "email")
+
+
 async def sign_up(
     context: Context, *, organization: str, name: str, email: str, password: str
 ) -> SignedIn | InvalidInput | Conflict | RateLimited:
     """Found a tenant with its first person, who gets the role BUSINESS, sign it in, and ask whose the address is."""
-    for field, value in (("organization", organization), ("name", name)):
-        if not is_name(value, NAME_CHARS):
-            return InvalidInput(f"Between 1 and {NAME_CHARS} printable characters are needed.", field)
+    if isinstance(address := founder(organization, name, email), InvalidInput):
+        return address
     if (refused := passwords.refuse_length(password, "password")) is not None:
         return refused
-    address = email_address(email)
-    if address is None:
-        return InvalidInput("This is not an e-mail address.", "email")
     if (limited := await context.take(context.by_address(context.limits.sign_up))) is not None:
         return limited
     if (refused := await passwords.refuse(password, "password", (email, name, organization))) is not None:

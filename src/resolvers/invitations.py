@@ -71,7 +71,6 @@ async def invite_member(
     else:
         link = one_time_links.link(context, _KIND, token)
         mail = account_mails.invitation(address, link=link, hours=one_time_links.hours(ttl), **about)
-    context.acts_on(NodeKind.INVITATION, invitation_id)
     async with context.write() as tx:
         if await members.is_member(tx, address):
             return _MEMBER
@@ -85,6 +84,7 @@ async def invite_member(
             token_hash=token_hash,
             expires_at=one_time_links.until(ttl),
         )
+        context.acts_on(NodeKind.INVITATION, invitation_id)
         await add_mail(tx, tenant_id, mail)
     await context.services.queue.deliver_mail()
     return invitation

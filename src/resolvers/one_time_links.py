@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from core.ids import TenantId, new_id
+from core.mail import Mail
 from core.opaque_tokens import OpaqueToken, TokenKind
 from core.security import InvalidTokenError
 from datastores.models import TokenPurpose
@@ -21,6 +23,10 @@ _ACTIONS = {
     TokenKind.PASSWORD_RESET: "reset",
     TokenKind.EMAIL_VERIFICATION: "verify",
     TokenKind.INVITATION: "invitation",
+}
+_KINDS = {
+    TokenPurpose.PASSWORD_RESET: TokenKind.PASSWORD_RESET,
+    TokenPurpose.EMAIL_VERIFICATION: TokenKind.EMAIL_VERIFICATION,
 }
 
 
@@ -47,6 +53,26 @@ def until(seconds: int) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
+async def mail_link(
+    context: Context,
+    tx: WriteTransaction | PlatformTransaction,
+    purpose: TokenPurpose,
+    ttl: int,
+    write: Callable[[str, int], Mail],
+    *,
+    tenant_id: TenantId,
+    user_id: UUID,
+) -> bool:
+    """Have a person sent the mail that `write` makes of a new link and the hours that it is good for.
+
+    False when that was done a moment ago; for nobody (ids that nothing has) the same is done, and nothing sent.
+    """
+    kind, token_id = _KINDS[purpose], new_id()
+    token, token_hash = context.services.tokens.mint(kind, tenant_id, token_id)
+    stored = NewToken(tenant_id, token_id, user_id, purpose, token_hash, until(ttl))
+    return await mail_token(tx, stored, write(link(context, kind, token), hours(ttl)))
+
+
 async def mail_verification(
     context: Context,
     tx: WriteTransaction | PlatformTransaction,
@@ -57,21 +83,11 @@ async def mail_verification(
     organization: str,
 ) -> bool:
     """Have the person asked whether the address is theirs; False when that was done a moment ago."""
-    ttl, token_id, kind = context.services.settings.email_verification_ttl, new_id(), TokenKind.EMAIL_VERIFICATION
-    token, token_hash = context.services.tokens.mint(kind, tenant_id, token_id)
-    mail = account_mails.address_to_verify(
-        email, organization=organization, link=link(context, kind, token), hours=hours(ttl)
+
+    def write(link: str, hours: int) -> Mail:
+        return account_mails.address_to_verify(email, organization=organization, link=link, hours=hours)
+
+    ttl = context.services.settings.email_verification_ttl
+    return await mail_link(
+        context, tx, TokenPurpose.EMAIL_VERIFICATION, ttl, write, tenant_id=tenant_id, user_id=user_id
     )
-    stored = NewToken(tenant_id, token_id, user_id, TokenPurpose.EMAIL_VERIFICATION, token_hash, until(ttl))
-    return await mail_token(tx, stored, mail)
-
-
-async def mail_reset(
-    context: Context, tx: PlatformTransaction, *, tenant_id: TenantId, user_id: UUID, email: str
-) -> None:
-    """Have the link to a new password sent; for nobody (ids that nothing has) the same is done, and nothing sent."""
-    ttl, token_id, kind = context.services.settings.password_reset_ttl, new_id(), TokenKind.PASSWORD_RESET
-    token, token_hash = context.services.tokens.mint(kind, tenant_id, token_id)
-    mail = account_mails.lost_password(email, link=link(context, kind, token), hours=hours(ttl))
-    stored = NewToken(tenant_id, token_id, user_id, TokenPurpose.PASSWORD_RESET, token_hash, until(ttl))
-    await mail_token(tx, stored, mail)

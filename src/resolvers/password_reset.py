@@ -34,12 +34,14 @@ async def request_reset(context: Context, email: str) -> RateLimited | None:
         found = await account_of(tx, address or "")
         if found is not None:
             context.concerns(TenantId(found.tenant_id), NodeKind.USER, found.id)
-        await one_time_links.mail_reset(
+        await one_time_links.mail_link(
             context,
             tx,
+            _PURPOSE,
+            context.services.settings.password_reset_ttl,
+            lambda link, hours: account_mails.lost_password(address or _NOBODY, link=link, hours=hours),
             tenant_id=TenantId(found.tenant_id if found else new_id()),
             user_id=found.id if found else new_id(),
-            email=address or _NOBODY,
         )
     await context.services.queue.deliver_mail()
     return None

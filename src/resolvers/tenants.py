@@ -18,13 +18,12 @@ from datastores.postgres import Purpose
 from datastores.records import TenantRecord, UserRecord
 from datastores.tenants import tenant_by_id
 from resolvers import passwords
-from resolvers.addresses import email_address
 from resolvers.arguments import input_id
 from resolvers.context import Context
-from resolvers.identity import NAME_CHARS
+from resolvers.identity import founder
 from resolvers.permissions import ADMINISTERS, Operation
 from resolvers.results import Conflict, InvalidInput, NotFound
-from resolvers.texts import is_name, is_storable
+from resolvers.texts import is_storable
 from resolvers.welcome import add_welcome
 
 
@@ -41,12 +40,8 @@ async def create_tenant(
 ) -> Founded | InvalidInput | Conflict:
     """Found a tenant for somebody else, who gets the role BUSINESS, and a mail that says how to come in."""
     await context.authorise(Operation.CREATE_TENANT)
-    for field, value in (("organization", organization), ("name", name)):
-        if not is_name(value, NAME_CHARS):
-            return InvalidInput(f"Between 1 and {NAME_CHARS} printable characters are needed.", field)
-    address = email_address(email)
-    if address is None:
-        return InvalidInput("This is not an e-mail address.", "email")
+    if isinstance(address := founder(organization, name, email), InvalidInput):
+        return address
     await context.reads.aclose()
     # Nobody knows this password; signing in with another takes as long as with any account.
     unknown = await passwords.hashed(secrets.token_urlsafe(32))

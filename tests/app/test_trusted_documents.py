@@ -107,6 +107,24 @@ async def test_a_request_without_a_document_is_bad_input_on_a_socket_and_harms_n
         assert (await socket.receive_json())["payload"]["data"] == {"__typename": "Query"}
 
 
+@pytest.mark.parametrize("acknowledged", [False, True])
+async def test_a_document_named_twice_on_a_socket_comes_after_what_the_protocol_asks_for(
+    willing: Product, acknowledged: bool
+) -> None:
+    twice = {"documentId": f"sha256:{hash_of(NAME)}"} | persisted(NAME)
+    async with willing.http.ws_connect(f"{willing.url}/graphql", protocols=("graphql-transport-ws",)) as socket:
+        if acknowledged:
+            await socket.send_json({"type": "connection_init"})
+            assert (await socket.receive_json())["type"] == "connection_ack"
+        await socket.send_json({"id": "1", "type": "subscribe", "payload": twice})
+        if acknowledged:
+            frame = await socket.receive_json()
+            assert (frame["type"], "not both" in frame["payload"][0]["message"]) == ("error", True)
+        else:
+            await socket.receive(timeout=5)
+            assert socket.close_code == 4401
+
+
 UNKNOWN = [
     persisted("{ viewer { __typename } }"),
     {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": hash_of(NAME).upper()}}},

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 
 from core.settings import Settings
 from core.tasks import end_tasks
-from datastores.live import LiveChannels, LiveFeed
+from datastores.live import LiveChannels, LiveFeed, _OneConnection
 from datastores.redis_client import make_redis
 
 
@@ -108,3 +110,9 @@ async def test_a_listener_that_fails_is_told_of_a_gap_and_silences_nobody(live: 
         await _heard(redis, feed, "watched", "another")
         live.leave("watched", failing)
     assert failing.gaps >= 2
+
+
+def test_redis_py_comes_by_the_private_method_that_keeps_it_from_connecting_in_any_task() -> None:
+    assert list(inspect.signature(PubSub._disconnect_raise_connect).parameters) == ["self", "conn", "error"]
+    assert _OneConnection._disconnect_raise_connect is not PubSub._disconnect_raise_connect
+    assert "self._disconnect_raise_connect(" in inspect.getsource(PubSub._execute)

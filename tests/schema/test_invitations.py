@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from accounts import ACCEPT, INVITATIONS, INVITE, NEW, RESET, REVOKE, kept, refusal, run, signs_in, tampered
-from auditing import outcomes
+from auditing import outcomes, rows
 from test_access import colleague
 
 from core.ids import NodeKind, new_id, to_global
@@ -276,6 +276,13 @@ async def test_a_void_invitation_cannot_be_revoked_and_trying_changes_nothing(pr
     assert (await run(product, REVOKE, other.token, invitationId=invitation))["code"] == "NOT_FOUND"
     assert await kept(person) == before
     assert await outcomes(person, "revokeInvitation") == [("revokeInvitation", "REFUSED", "NOT_FOUND")]
+
+
+async def test_a_refused_invitation_is_named_by_no_entry_of_the_audit_log(product: Product) -> None:
+    person = await inviter(product)
+    assert (await invite(person, email=person.email))["code"] == "CONFLICT"
+    made = (await invite(person))["invitation"]["id"]
+    assert [row["targets"] for row in await rows(person, "inviteMember")] == [[], [made]]
 
 
 async def test_invitations_are_paged_newest_first(product: Product) -> None:
