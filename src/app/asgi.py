@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.client_address import ClientAddress
 from app.cookies import HEADER
 from app.files import original
 from app.graphql import ColloquyGraphQL
@@ -74,7 +75,7 @@ class _Application(Starlette):
     """Starlette's own answer to a fault of ours lies outside of its middleware; the headers belong on that, too."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return BrowserHeaders(super().build_middleware_stack(), self.state.settings)
+        return BrowserHeaders(ClientAddress(super().build_middleware_stack()), self.state.settings)
 
 
 class _Endpoint:

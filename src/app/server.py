@@ -27,6 +27,7 @@ def server_config(app: Starlette, settings: Settings, *, grace_seconds: int = GR
         app,
         host=settings.host,
         port=settings.port,
+        forwarded_allow_ips=settings.forwarded_allow_ips,
         http=request_protocol(settings),
         ws=socket_protocol(settings),
         ws_max_size=settings.socket_message_bytes,

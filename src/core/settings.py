@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -34,6 +35,8 @@ class Settings(BaseSettings):
     ACCOUNT_URL is set: a link in a mail must not lead where a stranger's `Host` header says."""
     data_dir: Path = Path(".data")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    forwarded_allow_ips: str = "127.0.0.1,::1"
+    """Addresses and networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
     secret_key: SecretStr | None = None
     """Signs access tokens and file links, at least 32 characters. Required in production."""
 
@@ -236,6 +239,17 @@ class Settings(BaseSettings):
         for origin in value:
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin!r} is not an origin; expected https://host or https://host:port, without *")
+        return value
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        # Who is believed says who the client is, so "all" is no possible value either.
+        for network in value.split(","):
+            try:
+                ip_network(network.strip())
+            except ValueError as error:
+                raise ValueError(f"{error}; expected addresses and networks (172.16.0.0/12), without *") from None
         return value
 
     @field_validator("account_url")

@@ -47,6 +47,9 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CORS_ORIGINS", "https://app.example.com/"),
         ("CORS_ORIGINS", "app.example.com"),
         ("REQUEST_TIMEOUT", "0"),
+        ("FORWARDED_ALLOW_IPS", "*"),
+        ("FORWARDED_ALLOW_IPS", "proxy.example.com"),
+        ("FORWARDED_ALLOW_IPS", "172.16.0.1/12"),
     ],
 )
 def test_a_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
@@ -75,6 +78,8 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
 def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORS_ORIGINS", " https://a.test, https://b.test ,")
     assert Settings().cors_origins == ("https://a.test", "https://b.test")
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "172.16.0.0/12, ::1")
+    assert Settings().forwarded_allow_ips == "172.16.0.0/12, ::1"
 
 
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
