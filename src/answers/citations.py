@@ -43,6 +43,14 @@ class CitationFilter:
         """Events for what is still held back."""
         return self._drain(final=True)
 
+    def go_on_from(self, said: Sequence[Cited | Delta]) -> None:
+        """Take over what another attempt has said: it counts as gone out."""
+        for event in said:
+            if isinstance(event, Cited):
+                self.citations.append(event)
+            else:
+                self._sent.append(event.text)
+
     def _drain(self, *, final: bool) -> list[Cited | Delta]:
         events: list[Cited | Delta] = []
         out: list[str] = []

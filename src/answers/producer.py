@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -21,13 +21,15 @@ from core.errors import ErrorCode, FailureError
 from core.ids import TenantId
 from core.settings import Settings
 from datastores import answer_attempts, answers, conversations
-from datastores.answer_events import AnswerStepKind, Body, Completed, Failed, Step
+from datastores.answer_events import AnswerStepKind, Body, Cited, Completed, Delta, Failed, Step, Stopped
 from datastores.answer_log import AnswerLog, SupersededError
 from datastores.answer_slots import AnswerSlots
 from datastores.answer_turns import ClaimedAnswer
+from datastores.live import LiveChannels
 from datastores.models import AnswerStatus, MessageRole
 from datastores.postgres import Postgres
 from datastores.records import MessageRecord, PassageRecord
+from datastores.redis_client import REDIS_ERRORS
 from datastores.transactions import LazyRead
 from providers.base import ChatEvent, ChatFinished, StopReason
 from providers.follow_ups import standalone
@@ -35,7 +37,18 @@ from providers.registry import Providers
 
 MAX_ATTEMPTS = 3
 """Attempts whose producer vanished in the middle; those that it handed over do not count."""
+_STATUS: dict[type[Body], AnswerStatus] = {
+    Completed: AnswerStatus.COMPLETED,
+    Stopped: AnswerStatus.STOPPED,
+    Failed: AnswerStatus.FAILED,
+}
+_STOPPED = "STOPPED"
+"""An attempt's `finish_reason` where a person ended it before the model had."""
 log = structlog.get_logger(__name__)
+
+
+class StopRequestedError(Exception):
+    """A person has stopped the answer: it ends with what it has said."""
 
 
 @dataclass(slots=True)
@@ -47,6 +60,7 @@ class Services:
     answer_log: AnswerLog
     slots: AnswerSlots
     providers: Providers
+    live: LiveChannels
 
 
 class Attempt:
@@ -65,19 +79,28 @@ class Attempt:
         self._started_at = datetime.now(UTC)
         self._began = time.monotonic()
         self._first_token_ms: int | None = None
-        self._interruption: FailureError | None = None
+        self._interruption: FailureError | StopRequestedError | None = None
         self._streaming: asyncio.Timeout | None = None
 
-    def interrupt(self, reason: FailureError) -> None:
-        """Have the answer end now, as failed for this reason; what it has said is kept. Too late changes nothing."""
+    def interrupt(self, reason: FailureError | StopRequestedError) -> None:
+        """Have the answer end now, stopped or failed for this reason; what it has said is kept.
+
+        The first reason counts. Too late changes nothing.
+        """
+        if self._interruption is not None:
+            return
         self._interruption = reason
         if self._streaming is not None and not self._streaming.expired():
             self._streaming.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """Produce the answer and store how it ended. Raises `SupersededError` when another attempt owns it."""
+        if self._claimed.stop_requested:
+            await self._end_for_another()
+            return
         await self._writer.open()
         failure: Failed | None = None
+        stopped = False
         try:
             if await self._vanished() >= MAX_ATTEMPTS:
                 raise FailureError(
@@ -87,6 +110,8 @@ class Attempt:
         except FailureError as error:
             log.warning("answer failed", answer=self._answer_id.hex, code=error.code.value)
             failure = Failed(self._answer_id, error.code, error.message, error.retryable)
+        except StopRequestedError:
+            stopped = True
         except (SupersededError, asyncio.CancelledError, SQLAlchemyError, OSError):
             # Not the answer's fault: it stays unfinished, and a sweep has it written again.
             raise
@@ -95,7 +120,7 @@ class Attempt:
             failure = Failed(
                 self._answer_id, ErrorCode.INTERNAL, "The answer failed on our side. Try again.", retryable=True
             )
-        await self._store(failure)
+        await self._store(failure, stopped=stopped)
 
     async def hand_over(self) -> None:
         """Record that this attempt ends here through no fault of the answer's. Harmless where it has ended already."""
@@ -109,6 +134,16 @@ class Attempt:
                 started_at=self._started_at,
             )
 
+    async def _end_for_another(self) -> None:
+        """End a stopped answer whose producer died before it could, with what is left of it in its log."""
+        said: list[Cited | Delta] = []
+        with suppress(*REDIS_ERRORS):
+            said = await self._services.answer_log.said(self._tenant_id, self._answer_id)
+        await self._writer.open()
+        self._filter.go_on_from(said)
+        await self._writer.emit(said)
+        await self._store(None, stopped=True)
+
     async def _vanished(self) -> int:
         """How many earlier attempts nobody ended."""
         earlier = self._claimed.epoch - 1
@@ -118,6 +153,8 @@ class Attempt:
             return earlier - await answer_attempts.handed_over(tx, self._answer_id)
 
     async def _stream_unless_interrupted(self) -> None:
+        if self._interruption is not None:
+            raise self._interruption
         try:
             # Without an end of its own: `interrupt` sets one.
             async with asyncio.timeout(None) as self._streaming:
@@ -202,26 +239,26 @@ class Attempt:
         if not self._filter.text.strip():
             raise FailureError(ErrorCode.PROVIDER_BAD_RESPONSE, "The model gave an empty answer.", retryable=True)
 
-    async def _store(self, failure: Failed | None) -> None:
+    async def _store(self, failure: Failed | None, *, stopped: bool) -> None:
         finished = self._finished
+        terminal: Body = failure or (Stopped if stopped else Completed)(self._answer_id)
         outcome = answers.Outcome(
-            status=AnswerStatus.FAILED if failure else AnswerStatus.COMPLETED,
+            status=_STATUS[type(terminal)],
             text=self._filter.text,
             citations=self._filter.citations,
             provider=self._provider,
             model=self._model,
-            finish_reason=finished.stop_reason.value if finished else None,
+            finish_reason=finished.stop_reason.value if finished else _STOPPED if stopped else None,
             failure=failure,
             input_tokens=finished.input_tokens if finished else None,
             output_tokens=finished.output_tokens if finished else None,
             first_token_ms=self._first_token_ms,
             total_ms=self._elapsed_ms(),
         )
+        claim = answers.Claim(self._answer_id, self._claimed.conversation_id, self._claimed.epoch)
         async with self._services.postgres.write(self._tenant_id) as tx:
-            stored = await answers.finish(tx, self._answer_id, self._claimed.epoch, outcome, self._started_at)
-        if not stored:
-            raise SupersededError
-        terminal: Body = failure or Completed(self._answer_id)
+            if not await answers.finish(tx, claim, outcome, self._started_at):
+                raise SupersededError
         await self._writer.emit([terminal])
 
     def _elapsed_ms(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from uuid import UUID
@@ -38,13 +39,15 @@ class AnswerWriter:
         self._retry_at = 0.0
 
     async def open(self) -> None:
-        """Begin the attempt's log."""
-        first: Body = (
-            Started(self._key[1], self._epoch)
-            if self._epoch == 1
-            else Restarted(self._epoch, "The answer is being written again.")
-        )
-        await self._begin([first])
+        """Begin the attempt's log, or go on with the one that says that the answer waited."""
+        if self._epoch > 1:
+            await self._begin([Restarted(self._epoch, "The answer is being written again.")])
+            return
+        try:
+            first = Started(self._key[1], self._epoch)
+            self._generation, self._sequence = await self._log.open(*self._key, self._epoch, first)
+        except REDIS_ERRORS as error:
+            self._lost(error)
 
     async def emit(self, events: Sequence[Body]) -> None:
         """Append and publish events, in one round trip. With Redis away they wait in memory for the next call."""
@@ -61,6 +64,10 @@ class AnswerWriter:
             await self._begin_again(events[-1])
         except REDIS_ERRORS as error:
             self._lost(error)
+        except asyncio.CancelledError:
+            # Whether it has arrived nobody knows: what follows begins a log of its own.
+            self._generation = None
+            raise
 
     async def _begin_again(self, last: Body) -> None:
         """A new generation with everything said so far, if the answer is still ours and Redis may be back."""

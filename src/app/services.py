@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from answers.producer import Services as ProducerServices
 from answers.supervisor import AnswerSupervisor
 from core.errors import ConfigurationError
+from core.keyed_locks import KeyedLocks
 from core.opaque_tokens import OpaqueTokens
 from core.security import TokenSigner
 from core.settings import Settings
@@ -69,7 +70,9 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
         stack.push_async_callback(live.aclose)
         circuit = RedisCircuit()
         slots = AnswerSlots(jobs.redis, circuit, per_tenant=settings.rate_limit_concurrent_answers)
-        supervisor = AnswerSupervisor(ProducerServices(settings, jobs.postgres, answer_log, slots, jobs.providers))
+        supervisor = AnswerSupervisor(
+            ProducerServices(settings, jobs.postgres, answer_log, slots, jobs.providers, live)
+        )
         if sweeping:
             await supervisor.start()
         stack.push_async_callback(supervisor.aclose)
@@ -94,6 +97,7 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
             trusted=TrustedDocuments(jobs.postgres, ttl=settings.cache_ttl_trusted_documents),
             rates=Rates(RateLimiter(jobs.redis, circuit), RateLimits.of(settings), Subjects(_secret(settings))),
             slots=slots,
+            keys=KeyedLocks(),
             audit_file=audit_file,
         )
 

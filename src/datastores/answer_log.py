@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 from uuid import UUID, uuid4
 
 from redis.asyncio import Redis
 
 from core.ids import TenantId
 from datastores import redis_keys
-from datastores.answer_events import TERMINAL, Body, LogEvent, decode_event, encode_event
+from datastores.answer_events import (
+    TERMINAL,
+    AnswerStepKind,
+    Body,
+    Cited,
+    Delta,
+    LogEvent,
+    Restarted,
+    Step,
+    Stopped,
+    decode_event,
+    encode_event,
+)
 
 LEASE_MS = 6_000
 RUNNING_LOG_TTL = 3_600
@@ -46,6 +58,36 @@ redis.call('EXPIRE', KEYS[2], ARGV[4])
 return 1
 """
 
+# The first word of an answer that nobody had begun. ARGV: epoch, generation, ttl, the event as number 1 of it, the same
+# as number 2 behind QUEUED. Answers: 1 or 2, as which it was added; -1 the epoch is old.
+_OPEN = """
+local owner = redis.call('HMGET', KEYS[2], 'epoch', 'generation')
+if owner[1] and tonumber(owner[1]) > tonumber(ARGV[1]) then return -1 end
+local queued = owner[1] == '0' and owner[2] == 'queued' and redis.call('LLEN', KEYS[1]) == 1
+if not queued then redis.call('DEL', KEYS[1]) end
+redis.call('HSET', KEYS[2], 'epoch', ARGV[1], 'generation', queued and 'queued' or ARGV[2])
+redis.call('RPUSH', KEYS[1], ARGV[queued and 5 or 4])
+redis.call('PUBLISH', KEYS[3], ARGV[queued and 5 or 4])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+return queued and 2 or 1
+"""
+
+# Where there is no log yet. ARGV: ttl, the event that says QUEUED.
+_QUEUE = """
+if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[2], 'epoch', '0', 'generation', 'queued')
+redis.call('RPUSH', KEYS[1], ARGV[2])
+redis.call('PUBLISH', KEYS[3], ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+redis.call('EXPIRE', KEYS[2], ARGV[1])
+return 1
+"""
+QUEUED = "queued"
+"""The generation of a log that begins before anybody has begun the answer. Every such log begins with the same event,
+so one that is lost and made again is the same one."""
+_WAITING: Final = Step(AnswerStepKind.QUEUED, "It waits for its turn.")
 
 # KEYS: lease. ARGV: epoch, milliseconds. An old epoch neither takes nor drops a newer one's lease.
 _HOLD = """
@@ -86,14 +128,56 @@ class AnswerLog:
         self._finished_ttl = finished_ttl
         self._append = redis.register_script(_APPEND)
         self._begin = redis.register_script(_BEGIN)
+        self._open = redis.register_script(_OPEN)
+        self._queue = redis.register_script(_QUEUE)
         self._hold = redis.register_script(_HOLD)
         self._drop = redis.register_script(_DROP)
 
     async def begin(self, tenant_id: TenantId, answer_id: UUID, epoch: int, events: list[Body]) -> str:
         """Start a new generation with these events as 1, 2, 3 … and return its name. Raises `SupersededError`."""
-        generation = uuid4().hex[:12]
+        generation = _new_generation()
         await self._run(self._begin, tenant_id, answer_id, epoch, generation, 1, events)
         return generation
+
+    async def queue(self, tenant_id: TenantId, answer_id: UUID) -> None:
+        """Tell followers that the answer waits for its turn. Harmless where they have heard more."""
+        waiting = encode_event(QUEUED, 1, _WAITING)
+        await self._queue(keys=_keys(tenant_id, answer_id), args=[RUNNING_LOG_TTL, waiting])
+
+    async def open(self, tenant_id: TenantId, answer_id: UUID, epoch: int, first: Body) -> tuple[str, int]:
+        """Add an answer's first word, behind `queue`'s where that was told: the generation, and the word's number.
+
+        Raises `SupersededError`.
+        """
+        generation = _new_generation()
+        placed = await self._open(
+            keys=_keys(tenant_id, answer_id),
+            args=[
+                epoch,
+                generation,
+                RUNNING_LOG_TTL,
+                encode_event(generation, 1, first),
+                encode_event(QUEUED, 2, first),
+            ],
+        )
+        if placed == -1:
+            raise SupersededError
+        return (QUEUED, 2) if placed == 2 else (generation, 1)
+
+    async def stop_queued(self, tenant_id: TenantId, answer_id: UUID) -> None:
+        """Tell followers that an answer was stopped before anybody began it. Raises `SupersededError`."""
+        await self._run(self._begin, tenant_id, answer_id, 0, QUEUED, 1, [_WAITING, Stopped(answer_id)])
+
+    async def said(self, tenant_id: TenantId, answer_id: UUID) -> list[Cited | Delta]:
+        """Text and citations of the newest attempt, as far as its log has them."""
+        found: list[Cited | Delta] = []
+        log = await self.read(tenant_id, answer_id, None, 0)
+        for event in log.events if log else ():
+            if isinstance(event.body, Restarted):
+                found.clear()
+            elif isinstance(event.body, Cited | Delta):
+                found.append(event.body)
+        return found
 
     async def append(
         self, tenant_id: TenantId, answer_id: UUID, epoch: int, generation: str, sequence: int, events: list[Body]
@@ -147,15 +231,20 @@ class AnswerLog:
     ) -> None:
         ttl = self._finished_ttl if events and isinstance(events[-1], TERMINAL) else RUNNING_LOG_TTL
         encoded = [encode_event(generation, sequence + offset, body) for offset, body in enumerate(events)]
-        outcome = await script(
-            keys=[
-                redis_keys.answer_log(tenant_id, answer_id),
-                redis_keys.answer_meta(tenant_id, answer_id),
-                redis_keys.answer_live(tenant_id, answer_id),
-            ],
-            args=[epoch, generation, sequence, ttl, *encoded],
-        )
+        outcome = await script(keys=_keys(tenant_id, answer_id), args=[epoch, generation, sequence, ttl, *encoded])
         if outcome == -1:
             raise SupersededError
         if outcome == -2:
             raise LogLostError
+
+
+def _keys(tenant_id: TenantId, answer_id: UUID) -> list[str]:
+    return [
+        redis_keys.answer_log(tenant_id, answer_id),
+        redis_keys.answer_meta(tenant_id, answer_id),
+        redis_keys.answer_live(tenant_id, answer_id),
+    ]
+
+
+def _new_generation() -> str:
+    return uuid4().hex[:12]

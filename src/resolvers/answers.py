@@ -26,6 +26,7 @@ from datastores.answer_events import (
     LogEvent,
     Restarted,
     Started,
+    Step,
     Stopped,
     decode_cursor,
     decode_event,
@@ -126,11 +127,9 @@ class _Follower:
 
     def _replayed(self, log: LogSlice) -> list[LogEvent]:
         first = log.events[0]
-        if log.restarts and isinstance(first.body, Started):
+        if log.restarts and isinstance(first.body, Started | Step):
             # The viewer holds text of a log that is gone: this one must tell it to forget that.
-            log.events[0] = LogEvent(
-                first.generation, first.sequence, Restarted(first.body.attempt, _BEGINS_AGAIN), first.sequence
-            )
+            log.events[0] = LogEvent(first.generation, first.sequence, Restarted(1, _BEGINS_AGAIN), first.sequence)
         return log.events
 
     async def _snapshot(self) -> list[LogEvent]:

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from redis.asyncio import Redis
 
 from answers.supervisor import AnswerSupervisor
+from core.keyed_locks import KeyedLocks
 from core.opaque_tokens import OpaqueTokens
 from core.security import TokenSigner
 from core.settings import Settings
@@ -78,5 +79,7 @@ class Services:
     supervisor: AnswerSupervisor
     rates: Rates
     slots: AnswerSlots
+    keys: KeyedLocks
+    """Of idempotency keys that this process works on."""
     audit_file: AuditFile
     trusted: TrustedDocuments

@@ -151,6 +151,7 @@ VISIBILITY = (
     _row("UploadDocumentPayload", "document", "Whoever has called the mutation."),
     _row("StartConversationPayload", "conversation", "Whoever has called the mutation."),
     _row("SendMessagePayload", "message answer", "Whoever has called the mutation."),
+    _row("StopAnswerPayload RegenerateAnswerPayload SelectAnswerPayload", "answer", "Whoever has called the mutation."),
     # Why mutations refuse.
     _row(
         "UserError NotFound Conflict IdempotencyConflict InsufficientCredits InvalidCredentials UploadRejected",
