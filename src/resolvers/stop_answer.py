@@ -10,6 +10,7 @@ from core.ids import NodeKind, TenantId
 from datastores import answer_stops, answer_turns, answers, redis_keys
 from datastores.answer_events import decode_event
 from datastores.answer_log import SupersededError
+from datastores.models import AnswerStatus
 from datastores.records import AnswerRecord
 from datastores.redis_client import REDIS_ERRORS
 from resolvers.arguments import input_id
@@ -37,7 +38,8 @@ async def stop_answer(context: Context, answer_id: str) -> AnswerRecord | NotFou
         found = await answers.own_answers(tx, person.id, [wanted])
         if not found:
             return NotFound.of("answer")
-        ended = await answer_stops.stop_waiting(tx, wanted)
+        # What has been begun does not wait again; what waits may be begun in this moment.
+        ended = found[0].status is AnswerStatus.PENDING and await answer_stops.stop_waiting(tx, wanted)
         requested = not ended and await answer_stops.request_stop(tx, wanted)
         if ended:
             following = await answer_turns.next_pending(tx, found[0].conversation_id)
