@@ -25,6 +25,7 @@ from datastores.answer_events import AnswerStepKind, Body, Cited, Completed, Del
 from datastores.answer_log import AnswerLog, SupersededError
 from datastores.answer_slots import AnswerSlots
 from datastores.answer_turns import ClaimedAnswer
+from datastores.conversation_news import ConversationNews
 from datastores.live import LiveChannels
 from datastores.models import AnswerStatus, MessageRole
 from datastores.postgres import Postgres
@@ -61,6 +62,7 @@ class Services:
     slots: AnswerSlots
     providers: Providers
     live: LiveChannels
+    news: ConversationNews
 
 
 class Attempt:
@@ -260,6 +262,7 @@ class Attempt:
             if not await answers.finish(tx, claim, outcome, self._started_at):
                 raise SupersededError
         await self._writer.emit([terminal])
+        await self._services.news.tell(self._tenant_id, self._claimed.conversation_id)
 
     def _elapsed_ms(self) -> int:
         return round((time.monotonic() - self._began) * 1000)

@@ -145,6 +145,7 @@ class AnswerSupervisor:
                 claimed = await answer_turns.claim(tx, answer_id, seen_epoch)
                 anothers = claimed is None and await answer_turns.is_begun(tx, answer_id)
             if claimed is not None:
+                await self._services.news.tell(tenant_id, claimed.conversation_id)
                 await self._run_leased(tenant_id, answer_id, claimed)
             return claimed
         except SupersededError:

@@ -15,6 +15,7 @@ from core.settings import Settings
 from datastores.answer_log import AnswerLog
 from datastores.answer_slots import AnswerSlots
 from datastores.audit_file import AuditFile
+from datastores.conversation_news import ConversationNews
 from datastores.files import FileStorage
 from datastores.live import LiveChannels
 from datastores.postgres import Postgres
@@ -70,9 +71,9 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
         stack.push_async_callback(live.aclose)
         circuit = RedisCircuit()
         slots = AnswerSlots(jobs.redis, circuit, per_tenant=settings.rate_limit_concurrent_answers)
-        supervisor = AnswerSupervisor(
-            ProducerServices(settings, jobs.postgres, answer_log, slots, jobs.providers, live)
-        )
+        news = ConversationNews(jobs.redis, circuit)
+        producing = ProducerServices(settings, jobs.postgres, answer_log, slots, jobs.providers, live, news)
+        supervisor = AnswerSupervisor(producing)
         if sweeping:
             await supervisor.start()
         stack.push_async_callback(supervisor.aclose)
@@ -98,6 +99,7 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
             rates=Rates(RateLimiter(jobs.redis, circuit), RateLimits.of(settings), Subjects(_secret(settings))),
             slots=slots,
             keys=KeyedLocks(),
+            news=news,
             audit_file=audit_file,
         )
 

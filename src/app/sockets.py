@@ -41,7 +41,7 @@ REASON_BYTES = 123
 """Of a close frame's reason (RFC 6455, 5.5)."""
 AGAIN_SECONDS = 1.0
 """Pause after PostgreSQL could not be asked."""
-OWN_FIELDS = frozenset({"answer"})
+OWN_FIELDS = frozenset({"answer", "conversation"})
 """Subscriptions to what is the person's own: a weaker role still reads it."""
 log = structlog.get_logger(__name__)
 

@@ -87,7 +87,7 @@ return 1
 QUEUED = "queued"
 """The generation of a log that begins before anybody has begun the answer. Every such log begins with the same event,
 so one that is lost and made again is the same one."""
-_WAITING: Final = Step(AnswerStepKind.QUEUED, "It waits for its turn.")
+_WAITING: Final = Step(AnswerStepKind.QUEUED)
 
 # KEYS: lease. ARGV: epoch, milliseconds. An old epoch neither takes nor drops a newer one's lease.
 _HOLD = """

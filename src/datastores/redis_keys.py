@@ -43,6 +43,11 @@ def document_live(tenant_id: TenantId, document_id: UUID) -> str:
     return f"colloquy:{tenant_id.hex}:document:{document_id.hex}:live"
 
 
+def conversation_live(tenant_id: TenantId, conversation_id: UUID) -> str:
+    """The pub/sub channel that says that something in a conversation has changed."""
+    return f"colloquy:{tenant_id.hex}:conversation:{conversation_id.hex}:live"
+
+
 def answer_slots(tenant_id: TenantId) -> str:
     """The sorted set of the answers that a tenant has being written, by the end of their slots' leases."""
     return f"colloquy:{tenant_id.hex}:answer-slots"

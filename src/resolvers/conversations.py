@@ -105,6 +105,8 @@ async def send_message(
     if stored.conversation_id != wanted or stored.text != text:
         return IdempotencyConflict("This idempotency key was used for another message.")
     context.services.supervisor.produce(tenant_id, stored.answer_id)
+    if kept:
+        await context.services.news.tell(tenant_id, wanted)
     message = await context.loaders.messages.load(stored.message_id)
     assert message is not None
     return Sent(message, await context.loaders.answers.load(stored.answer_id))

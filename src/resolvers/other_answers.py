@@ -52,6 +52,8 @@ async def regenerate_answer(
     if earlier is not None and earlier.question_id != result.question_id:
         return IdempotencyConflict("This idempotency key was used for another question.")
     context.services.supervisor.produce(tenant_id, result.answer_id)
+    if answer is not None and result.answer_id == new:
+        await context.services.news.tell(tenant_id, answer.conversation_id)
     return answer or NotFound.of("answer")
 
 
@@ -75,6 +77,7 @@ async def select_answer(context: Context, answer_id: str) -> AnswerRecord | NotF
         assert place is not None, "it is held"
         await answer_selection.select_answer(tx, answer.question_id, wanted, place.version)
         (selected,) = await answers.own_answers(tx, person.id, [wanted])
+    await context.services.news.tell(TenantId(person.tenant_id), selected.conversation_id)
     return selected
 
 

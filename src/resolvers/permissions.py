@@ -85,6 +85,7 @@ class Operation(enum.Enum):
     )
 
     ANSWER = Permission("Subscription.answer", SIGNED_IN, "Answers in one's own conversations.")
+    CONVERSATION = Permission("Subscription.conversation", SIGNED_IN, "One's own conversations.")
     DOCUMENT_PROGRESS = Permission(
         "Subscription.documentProgress",
         SIGNED_IN,

@@ -15,6 +15,7 @@ from core.settings import Settings
 from datastores.answer_log import AnswerLog
 from datastores.answer_slots import AnswerSlots
 from datastores.audit_file import AuditFile
+from datastores.conversation_news import ConversationNews
 from datastores.files import FileStorage
 from datastores.live import LiveChannels
 from datastores.postgres import Postgres
@@ -81,5 +82,6 @@ class Services:
     slots: AnswerSlots
     keys: KeyedLocks
     """Of idempotency keys that this process works on."""
+    news: ConversationNews
     audit_file: AuditFile
     trusted: TrustedDocuments

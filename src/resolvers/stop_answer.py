@@ -46,6 +46,7 @@ async def stop_answer(context: Context, answer_id: str) -> AnswerRecord | NotFou
     if ended:
         with suppress(SupersededError, *REDIS_ERRORS):
             await context.services.answer_log.stop_queued(tenant_id, wanted)
+        await context.services.news.tell(tenant_id, found[0].conversation_id)
     if following is not None:
         context.services.supervisor.produce(tenant_id, following)
     if requested and await answer_stops.tell_producer(context.services.redis, wanted):

@@ -28,9 +28,12 @@ async def made(settings: Settings, tmp_path: Path) -> AsyncIterator[tuple[Gemini
 
 @pytest.fixture
 async def both(made: tuple[GeminiServer, Settings]) -> AsyncIterator[tuple[Person, Person]]:
-    """One person at two processes of an organisation that may have three answers written at once."""
+    """One person at two processes of an organisation that may have four answers written at once.
+
+    That is the one that is written, one for whoever sends it again at each process, and one for anybody else.
+    """
     _, settings = made
-    few = settings.model_copy(update={"rate_limit_concurrent_answers": 3})
+    few = settings.model_copy(update={"rate_limit_concurrent_answers": 4})
     async with (
         running_product(few, worker=False) as one,
         running_product(few, worker=False, flush=False) as two,
@@ -54,21 +57,24 @@ async def test_a_question_sent_fifty_times_is_asked_once(
 ) -> None:
     server, settings = made
     server.script = list(ANSWER)
-    conversation = await both[0].conversation()
-    sent = await asyncio.gather(
-        *(person.send(conversation, QUESTION, idempotencyKey="once") for person in both * TIMES)
+    conversation, another = await both[0].conversation(), await both[0].conversation()
+    *sent, beside = await asyncio.gather(
+        *(person.send(conversation, QUESTION, idempotencyKey="once") for person in both * TIMES),
+        both[0].send(another, QUESTION),
     )
+    assert beside["__typename"] == "SendMessagePayload"
+    await followed(both[0], beside["answer"]["id"])
     assert {one["__typename"] for one in sent} == {"SendMessagePayload"}
     ((message, answer),) = {(one["message"]["id"], one["answer"]["id"]) for one in sent}
     assert message
     for person in both:
         assert kinds(await followed(person, answer))[-1] == "Completed"
         await person.product.services.supervisor.idle()
-    assert await counted(settings) == (1, 1, 1)
-    assert calls(server) == 1
+    assert await counted(settings) == (2, 2, 2)
+    assert calls(server) == 2
     other = await both[1].send(conversation, "Something else?", idempotencyKey="once")
     assert other["code"] == "IDEMPOTENCY_CONFLICT"
-    assert await counted(settings) == (1, 1, 1)
+    assert await counted(settings) == (2, 2, 2)
 
 
 async def test_an_answer_asked_for_again_fifty_times_is_written_once(

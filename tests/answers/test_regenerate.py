@@ -173,6 +173,22 @@ async def test_another_answer_waits_for_the_questions_before_it_and_for_a_slot(
         assert (await regenerated(person, first, idempotencyKey="k"))["id"] == again
 
 
+async def test_of_several_who_ask_for_another_answer_at_once_one_gets_it(
+    made: tuple[GeminiServer, Settings],
+) -> None:
+    server, settings = made
+    async with running_product(settings, worker=False) as product:
+        person = await product.sign_up()
+        server.script = list(ANSWER)
+        first = await asked(person, await person.conversation())
+        await followed(person, first)
+        wait = hold(server, ANSWER[0])
+        results = await asyncio.gather(*(result_of(person, REGENERATE, answerId=first) for _ in range(10)))
+        assert sorted(result["__typename"] for result in results) == ["Conflict"] * 9 + ["RegenerateAnswerPayload"]
+        wait.event.set()
+        assert len(await selected(settings)) == 2
+
+
 async def test_two_mutations_of_one_operation_see_what_the_first_has_done(
     made: tuple[GeminiServer, Settings],
 ) -> None:

@@ -15,7 +15,6 @@ import pytest
 from conversing import (
     ANSWER,
     DOCUMENT,
-    QUESTION,
     TEXT,
     asked,
     calls,
@@ -89,7 +88,7 @@ async def test_from_another_process_the_call_ends_at_once_and_what_was_said_is_k
         person = await one.sign_up()
         await person.ready_document(DOCUMENT)
         other, took = elsewhere(person, two), []
-        for _ in range(5):
+        while not took or (min(took) >= 0.1 and len(took) < 10):
             hold(server, CITED)
             answer_id = await asked(person, await person.conversation())
             words = [asyncio.Event(), asyncio.Event()]
@@ -111,7 +110,7 @@ async def test_from_another_process_the_call_ends_at_once_and_what_was_said_is_k
                 assert text_of(events) == answer["message"]["text"]
                 assert whole(events)
             assert await attempts(settings, answer_id) == [("STOPPED", True)]
-        # The machine is shared: the quickest shows what stopping itself takes.
+        # The machine is shared: the quickest of ten shows what stopping itself takes.
         assert min(took) < 0.1, took
         await two.services.redis.flushdb()
         again = await followed(other, answer_id)
@@ -287,15 +286,17 @@ async def test_when_its_producer_was_killed_another_process_ends_it_with_what_th
 async def test_a_stop_while_the_attempt_is_being_begun_is_not_lost(made: tuple[GeminiServer, Settings]) -> None:
     server, settings = made
     async with running_product(settings, worker=False) as product:
-        person = await product.sign_up()
+        person, supervisor = await product.sign_up(), product.services.supervisor
         conversation = await person.conversation()
-        server.script = list(ANSWER)
-        for _ in range(8):
-            answer_id = await asked(person, conversation, QUESTION)
-            # At whatever point between its being stored and its first word it is now.
-            answer = await stop(person, answer_id)
-            assert answer["status"] in TERMINAL
-            assert kinds(await followed(person, answer_id))[-1] in ("Stopped", "Completed")
+        hold(server)
+        first, second = await asked(person, conversation), await asked(person, conversation)
+        await in_time(server.arrived.wait())
+        assert kinds([await anext(person.follow(second))]) == ["QUEUED"]
+        await as_owner(settings, "UPDATE answers SET status = 'FAILED' WHERE id = $1", uuid_of(first))
+        supervisor.produce(person.tenant_id, uuid_of(second))
+        supervisor.stop(uuid_of(second))
+        assert kinds(await followed(person, second))[-1] == "Stopped"
+        assert calls(server) == 1
 
 
 def _of_its_own(settings: Settings) -> Settings:

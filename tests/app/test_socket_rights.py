@@ -20,6 +20,7 @@ from product import PROGRESS, Person, Product, running_product
 WITHIN = 2.0
 BRIEF = 4
 SIGN_OUT = "mutation { signOut { signedOut } }"
+CONVERSATION = "subscription($id: ID!) { conversation(id: $id) { __typename } }"
 VIEWER = "{ viewer { user { email } } }"
 
 
@@ -107,6 +108,23 @@ async def test_a_weaker_role_ends_what_needs_the_stronger_one_and_keeps_the_sock
         assert "USER" in frame["payload"][0]["message"]
         await subscribe(socket, "2", VIEWER, {})
         assert (await socket.receive_json())["payload"]["data"]["viewer"]["user"]["email"] == person.email
+
+
+async def test_a_conversation_of_one_s_own_is_followed_on_in_a_weaker_role_and_until_one_signs_out(
+    idle: Product,
+) -> None:
+    person = await idle.sign_up()
+    conversation = await person.conversation()
+    async with idle.socket(person.token) as socket:
+        await subscribe(socket, "1", CONVERSATION, {"id": conversation})
+        assert (await socket.receive_json())["payload"]["data"]["conversation"]["__typename"] == "ConversationSnapshot"
+        await set_role(person, "USER")
+        with pytest.raises(TimeoutError):
+            await socket.receive(timeout=WITHIN)
+        await idle.post(SIGN_OUT, token=person.token)
+        error, code, seconds = await the_end(socket)
+    assert (error["extensions"]["code"], code) == ("UNAUTHENTICATED", 4403)
+    assert seconds < WITHIN
 
 
 async def test_an_expired_token_ends_what_runs(idle: Product) -> None:
