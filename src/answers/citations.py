@@ -48,6 +48,14 @@ class CitationFilter:
         """Events for what is still held back."""
         return self._drain(final=True)
 
+    def go_on_from(self, said: Sequence[Cited | Delta]) -> None:
+        """Take over what another attempt has said: it counts as gone out."""
+        for event in said:
+            if isinstance(event, Cited):
+                self.citations.append(event)
+            else:
+                self._sent.append(event.text)
+
     def _drain(self, *, final: bool) -> list[Cited | Delta]:
         # By places and not by cutting, so that a megabyte of brackets costs no more than a megabyte of words.
         pending, at = self._pending, 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
@@ -26,14 +26,17 @@ from core.errors import ErrorCode, FailureError, ProviderError
 from core.ids import TenantId
 from core.settings import Settings
 from datastores import answer_attempts, answers, conversations
-from datastores.answer_events import AnswerStepKind, Body, Completed, Failed, Step
+from datastores.answer_events import AnswerStepKind, Body, Cited, Completed, Delta, Failed, Step, Stopped
 from datastores.answer_log import AnswerLog, SupersededError
 from datastores.answer_slots import AnswerSlots
 from datastores.answer_turns import ClaimedAnswer
 from datastores.context_cache import Turn
+from datastores.conversation_news import ConversationNews
+from datastores.live import LiveChannels
 from datastores.models import AnswerStatus, MessageRole
 from datastores.postgres import Postgres
 from datastores.records import PassageRecord
+from datastores.redis_client import REDIS_ERRORS
 from datastores.transactions import LazyRead
 from providers.base import ChatEvent, ChatFinished, ChatRequest, StopReason, TextDelta
 from providers.follow_ups import standalone
@@ -43,7 +46,18 @@ MAX_ATTEMPTS = 3
 """Attempts whose producer vanished in the middle; those that it handed over do not count."""
 MAX_ANSWER_CHARS = 4_000_000
 """Of one answer, which is kept in memory: a model that repeats itself for ever is ended here."""
+_STATUS: dict[type[Body], AnswerStatus] = {
+    Completed: AnswerStatus.COMPLETED,
+    Stopped: AnswerStatus.STOPPED,
+    Failed: AnswerStatus.FAILED,
+}
+_STOPPED = "STOPPED"
+"""An attempt's `finish_reason` where a person ended it before the model had."""
 log = structlog.get_logger(__name__)
+
+
+class StopRequestedError(Exception):
+    """A person has stopped the answer: it ends with what it has said."""
 
 
 @dataclass(slots=True)
@@ -57,6 +71,8 @@ class Services:
     providers: Providers
     pace: Pace
     memory: Memory
+    live: LiveChannels
+    news: ConversationNews
 
 
 class Attempt:
@@ -80,7 +96,7 @@ class Attempt:
         self._first_token_ms: int | None = None
         self._thinking = False
         self._characters = 0
-        self._interruption: FailureError | None = None
+        self._interruption: FailureError | StopRequestedError | None = None
         self._streaming: asyncio.Timeout | None = None
         self._asking = Asking(
             services.settings, ask=self._ask, begun=lambda: self._first_token_ms is not None, tell=self._tell
@@ -90,8 +106,13 @@ class Attempt:
         """What went before the question, all of it."""
         self._recall = Recall(services.memory.answers, tenant_id, claimed)
 
-    def interrupt(self, reason: FailureError) -> None:
-        """Have the answer end now, as failed for this reason; what it has said is kept. Too late changes nothing."""
+    def interrupt(self, reason: FailureError | StopRequestedError) -> None:
+        """Have the answer end now, stopped or failed for this reason; what it has said is kept.
+
+        The first reason counts. Too late changes nothing.
+        """
+        if self._interruption is not None:
+            return
         self._interruption = reason
         self._end_streaming()
 
@@ -102,6 +123,9 @@ class Attempt:
     async def run(self) -> None:
         """Produce the answer and store how it ended. Raises `SupersededError` when another attempt owns it."""
         try:
+            if self._claimed.stop_requested:
+                await self._end_for_another()
+                return
             await self._writer.open()
             await self._run()
         finally:
@@ -109,6 +133,7 @@ class Attempt:
 
     async def _run(self) -> None:
         failure: Failed | None = None
+        stopped = False
         try:
             if await self._vanished() >= MAX_ATTEMPTS:
                 raise FailureError(
@@ -118,6 +143,8 @@ class Attempt:
         except FailureError as error:
             log.warning("answer failed", answer=self._answer_id.hex, code=error.code.value)
             failure = Failed(self._answer_id, error.code, error.message, error.retryable)
+        except StopRequestedError:
+            stopped = True
         except (SupersededError, asyncio.CancelledError, SQLAlchemyError, OSError):
             # Not the answer's fault: it stays unfinished, and a sweep has it written again.
             raise
@@ -126,7 +153,7 @@ class Attempt:
             failure = Failed(
                 self._answer_id, ErrorCode.INTERNAL, "The answer failed on our side. Try again.", retryable=True
             )
-        await self._store(failure)
+        await self._store(failure, stopped=stopped)
 
     async def hand_over(self) -> None:
         """Record that this attempt ends here through no fault of the answer's. Harmless where it has ended already."""
@@ -141,6 +168,16 @@ class Attempt:
                 started_at=self._model_asked_at,
             )
 
+    async def _end_for_another(self) -> None:
+        """End a stopped answer whose producer died before it could, with what is left of it in its log."""
+        said: list[Cited | Delta] = []
+        with suppress(*REDIS_ERRORS):
+            said = await self._services.answer_log.said(self._tenant_id, self._answer_id)
+        await self._writer.open()
+        self._filter.go_on_from(said)
+        self._writer.say(said)
+        await self._store(None, stopped=True)
+
     async def _vanished(self) -> int:
         """How many earlier attempts nobody ended."""
         earlier = self._claimed.epoch - 1
@@ -150,6 +187,8 @@ class Attempt:
             return earlier - await answer_attempts.handed_over(tx, self._answer_id)
 
     async def _stream_unless_interrupted(self) -> None:
+        if self._interruption is not None:
+            raise self._interruption
         try:
             # Without an end of its own: `interrupt` sets one.
             async with asyncio.timeout(None) as self._streaming:
@@ -292,16 +331,17 @@ class Attempt:
             raise ProviderError(ErrorCode.PROVIDER_BAD_RESPONSE, "The model gave an empty answer.", retryable=True)
         return self._finished
 
-    async def _store(self, failure: Failed | None) -> None:
+    async def _store(self, failure: Failed | None, *, stopped: bool) -> None:
         await self._writer.settle()
         finished = self._finished
+        terminal: Body = failure or (Stopped if stopped else Completed)(self._answer_id)
         outcome = answers.Outcome(
-            status=AnswerStatus.FAILED if failure else AnswerStatus.COMPLETED,
+            status=_STATUS[type(terminal)],
             text=self._filter.text,
             citations=self._filter.citations,
             provider=self._provider,
             model=self._model,
-            finish_reason=finished.stop_reason.value if finished else None,
+            finish_reason=finished.stop_reason.value if finished else _STOPPED if stopped else None,
             failure=failure,
             input_tokens=finished.input_tokens if finished else None,
             output_tokens=finished.output_tokens if finished else None,
@@ -310,13 +350,13 @@ class Attempt:
             cached=self._recall.hit,
             given_up=self._asking.given_up,
         )
+        claim = answers.Claim(self._answer_id, self._claimed.conversation_id, self._claimed.epoch)
         async with self._services.postgres.write(self._tenant_id) as tx:
-            stored = await answers.finish(tx, self._answer_id, self._claimed.epoch, outcome, self._model_asked_at)
-        if not stored:
-            raise SupersededError
-        terminal: Body = failure or Completed(self._answer_id)
+            if not await answers.finish(tx, claim, outcome, self._model_asked_at):
+                raise SupersededError
         self._writer.say([terminal])
         await self._writer.settle()
+        await self._services.news.tell(self._tenant_id, self._claimed.conversation_id)
         await self._remember_turn(outcome)
 
     async def _remember_turn(self, outcome: answers.Outcome) -> None:

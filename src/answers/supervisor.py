@@ -10,11 +10,11 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
-from answers.producer import Attempt, Services
+from answers.producer import Attempt, Services, StopRequestedError
 from core.errors import ErrorCode, FailureError
 from core.ids import TenantId
 from core.tasks import end_tasks, see_through
-from datastores import answer_turns
+from datastores import answer_stops, answer_turns, redis_keys
 from datastores.answer_log import LEASE_MS, SupersededError
 from datastores.outages import is_outage, when_back
 from datastores.postgres import Purpose
@@ -22,6 +22,8 @@ from datastores.redis_client import REDIS_ERRORS
 from datastores.tenants import suspended_among
 
 SWEEP_SECONDS = 2.0
+LISTEN_SECONDS = 60.0
+"""Any length of time: whoever listens for stops has nothing else to do."""
 RENEW_SECONDS = LEASE_MS / 3_000
 FINISH_SECONDS = 3.0
 """How long a closing process waits for its answers to finish by themselves."""
@@ -43,21 +45,33 @@ class AnswerSupervisor:
         self._services = services
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
         self._attempts: dict[UUID, tuple[TenantId, Attempt]] = {}
-        self._sweeper: asyncio.Task[None] | None = None
+        self._stopping: set[UUID] = set()
+        """Of the tasks, those whose answer is to be stopped before its attempt has begun."""
+        self._watching: list[asyncio.Task[None]] = []
         self._closing = False
         self._suspects: set[tuple[UUID, int]] = set()
         """Begun answers, with their epoch, that nobody held in the last sweep."""
 
     async def start(self) -> None:
-        """Begin to sweep for forgotten answers."""
-        self._sweeper = asyncio.create_task(self._sweep_for_ever(), name="answer-sweep")
+        """Begin to sweep for forgotten answers, and to hear which are to be stopped."""
+        self._watching = [
+            asyncio.create_task(self._sweep_for_ever(), name="answer-sweep"),
+            asyncio.create_task(self._hear_stops(), name="answer-stops"),
+        ]
 
     def produce(self, tenant_id: TenantId, answer_id: UUID, seen_epoch: int = 0) -> None:
         """Produce this answer in a task of its own, if nobody has begun it (or taken it on since `seen_epoch`)."""
         if answer_id not in self._tasks and not self._closing:
             task = asyncio.create_task(self._run(tenant_id, answer_id, seen_epoch), name=f"answer-{answer_id.hex}")
             self._tasks[answer_id] = task
-            task.add_done_callback(lambda _: self._tasks.pop(answer_id, None))
+            task.add_done_callback(lambda _: self._ended(answer_id))
+
+    def stop(self, answer_id: UUID) -> None:
+        """End the answer, if this process writes it, with what it has said."""
+        if answer_id in self._attempts:
+            self._attempts[answer_id][1].interrupt(StopRequestedError())
+        elif answer_id in self._tasks:
+            self._stopping.add(answer_id)
 
     async def idle(self) -> None:
         """Wait until this process produces no answer."""
@@ -70,18 +84,21 @@ class AnswerSupervisor:
         Leases are dropped, so that another process takes an unfinished answer over at once.
         """
         self._closing = True
-        if self._sweeper is not None:
-            await end_tasks([self._sweeper])
+        await end_tasks(self._watching[:1])
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()), timeout=FINISH_SECONDS)
-        await end_tasks(list(self._tasks.values()))
+        await end_tasks([*self._tasks.values(), *self._watching])
+
+    def _ended(self, answer_id: UUID) -> None:
+        self._tasks.pop(answer_id, None)
+        self._stopping.discard(answer_id)
 
     async def _run(self, tenant_id: TenantId, answer_id: UUID, seen_epoch: int) -> None:
         try:
-            if not await self._has_slot(tenant_id, answer_id, seen_epoch):
-                return
-            claimed = await self._run_in_slot(tenant_id, answer_id, seen_epoch)
+            ready = await self._has_slot(tenant_id, answer_id, seen_epoch)
+            claimed = await self._run_in_slot(tenant_id, answer_id, seen_epoch) if ready else None
             if claimed is None:
+                await self._say_that_it_waits(tenant_id, answer_id)
                 return
             async with self._services.postgres.read(tenant_id) as read:
                 following = await answer_turns.next_pending(read, claimed.conversation_id)
@@ -105,7 +122,19 @@ class AnswerSupervisor:
         async with self._services.postgres.read(tenant_id) as read:
             if not await answer_turns.is_turn(read, answer_id, seen_epoch):
                 return False
+            stopped = await answer_stops.is_to_be_stopped(read, answer_id)
+        if stopped:
+            # Nothing is written any more: it must not run on until there is a slot.
+            await self._services.slots.renew(tenant_id, answer_id)
+            return True
         return await self._services.slots.acquire_or_wait(tenant_id, answer_id)
+
+    async def _say_that_it_waits(self, tenant_id: TenantId, answer_id: UUID) -> None:
+        async with self._services.postgres.read(tenant_id) as read:
+            waits = await answer_turns.is_waiting(read, answer_id)
+        if waits:
+            with suppress(*REDIS_ERRORS):
+                await self._services.answer_log.queue(tenant_id, answer_id)
 
     async def _run_in_slot(
         self, tenant_id: TenantId, answer_id: UUID, seen_epoch: int
@@ -116,6 +145,7 @@ class AnswerSupervisor:
                 claimed = await answer_turns.claim(tx, answer_id, seen_epoch)
                 anothers = claimed is None and await answer_turns.is_begun(tx, answer_id)
             if claimed is not None:
+                await self._services.news.tell(tenant_id, claimed.conversation_id)
                 await self._run_leased(tenant_id, answer_id, claimed)
             return claimed
         except SupersededError:
@@ -132,6 +162,8 @@ class AnswerSupervisor:
         lease = asyncio.create_task(self._hold_lease(tenant_id, answer_id, claimed.epoch))
         attempt = Attempt(self._services, tenant_id, answer_id, claimed)
         self._attempts[answer_id] = (tenant_id, attempt)
+        if answer_id in self._stopping:
+            attempt.interrupt(StopRequestedError())
         try:
             await self._run_attempt(attempt)
         except asyncio.CancelledError:
@@ -161,6 +193,13 @@ class AnswerSupervisor:
                 log.warning("lease not renewed", answer=answer_id.hex, error=type(error).__name__)
             await asyncio.sleep(RENEW_SECONDS)
 
+    async def _hear_stops(self) -> None:
+        """What is published while the connection is lost, the sweep finds in PostgreSQL."""
+        async with self._services.live.follow(redis_keys.ANSWER_STOPS) as feed:
+            while True:
+                for word in await feed.take(LISTEN_SECONDS) or ():
+                    self.stop(UUID(hex=word.decode()))
+
     async def _sweep_for_ever(self) -> None:
         while True:
             try:
@@ -172,7 +211,9 @@ class AnswerSupervisor:
             await asyncio.sleep(SWEEP_SECONDS)
 
     async def sweep(self) -> int:
-        """Produce every unfinished answer that nobody holds; how many were found. End those of suspended tenants.
+        """Produce every unfinished answer that nobody holds; how many were found.
+
+        End those of suspended tenants, and those that a person has stopped without that this process has heard of it.
 
         An answer younger than a sweep is left alone: whoever stored it is about to produce it. One that has been begun
         must be without a lease in two sweeps: after Redis lost all leases their holders need a moment to renew them.
@@ -180,6 +221,9 @@ class AnswerSupervisor:
         async with self._services.postgres.platform(Purpose.SWEEP) as tx:
             found = await answer_turns.unfinished(tx, timedelta(seconds=SWEEP_SECONDS), _SWEEP_BATCH)
             suspended = await suspended_among(tx, {tenant_id for tenant_id, _ in self._attempts.values()})
+            stopped = await answer_stops.stop_requested(tx, list(self._attempts))
+        for answer_id in stopped:
+            self.stop(answer_id)
         for tenant_id, attempt in self._attempts.values():
             if tenant_id in suspended:
                 attempt.interrupt(_suspended())

@@ -69,15 +69,20 @@ class AnswerWriter:
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Begin the attempt's log."""
-        first: Body = (
-            Started(self._key[1], self._epoch)
-            if self._epoch == 1
-            else Restarted(self._epoch, "The answer is being written again.")
-        )
-        await self._begin([first])
+        """Begin the attempt's log, or go on with the one that says that the answer waited."""
+        if self._epoch > 1:
+            await self._begin([Restarted(self._epoch, "The answer is being written again.")])
+        else:
+            await self._open()
         self._nothing.set()
         self._task = asyncio.create_task(self._write(), name=f"answer-writer-{self._key[1].hex}")
+
+    async def _open(self) -> None:
+        try:
+            first = Started(self._key[1], self._epoch)
+            self._generation, self._sequence = await self._log.open(*self._key, self._epoch, first)
+        except REDIS_ERRORS as error:
+            self._lost(error)
 
     def say(self, events: Sequence[Body]) -> None:
         """Have events appended and published, soon and in order."""
@@ -153,6 +158,10 @@ class AnswerWriter:
             await self._begin_again(events[-1])
         except REDIS_ERRORS as error:
             self._lost(error)
+        except asyncio.CancelledError:
+            # Whether it has arrived nobody knows: what follows begins a log of its own.
+            self._generation = None
+            raise
 
     async def _begin_again(self, last: Body) -> None:
         """A new generation with everything said so far, if the answer is still ours and Redis may be back."""

@@ -18,7 +18,7 @@ from resolvers.context import Context
 
 AGAIN_SECONDS = 1.0
 """Pause after PostgreSQL could not be asked."""
-OWN_FIELDS = frozenset({"answer"})
+OWN_FIELDS = frozenset({"answer", "conversation"})
 """Subscriptions to what is the person's own: a weaker role still reads it, and sees less of what it leads to."""
 
 

@@ -10,6 +10,7 @@ from answers.pace import Pace
 from answers.producer import Services as ProducerServices
 from answers.supervisor import AnswerSupervisor
 from core.errors import ConfigurationError
+from core.keyed_locks import KeyedLocks
 from core.opaque_tokens import OpaqueTokens
 from core.security import TokenSigner
 from core.settings import Settings
@@ -19,6 +20,7 @@ from datastores.answer_log import AnswerLog
 from datastores.answer_slots import AnswerSlots
 from datastores.audit_file import AuditFile
 from datastores.context_cache import ContextCache
+from datastores.conversation_news import ConversationNews
 from datastores.files import FileStorage
 from datastores.live import LiveChannels
 from datastores.postgres import Postgres
@@ -64,7 +66,7 @@ async def job_services(settings: Settings) -> AsyncGenerator[JobServices, None]:
 
 @asynccontextmanager
 async def producer_services(
-    settings: Settings, jobs: JobServices, circuit: RedisCircuit
+    settings: Settings, jobs: JobServices, circuit: RedisCircuit, live: LiveChannels
 ) -> AsyncGenerator[ProducerServices, None]:
     """What a process needs that writes answers."""
     cache = make_cache(settings)
@@ -80,6 +82,8 @@ async def producer_services(
                 AnswerCache(cache, ttl=settings.cache_ttl_llm_responses),
                 ContextCache(cache, ttl=settings.cache_ttl_conversations),
             ),
+            live,
+            ConversationNews(jobs.redis, circuit),
         )
     finally:
         await cache.aclose()
@@ -114,7 +118,7 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
         await live.start()
         stack.push_async_callback(live.aclose)
         circuit = RedisCircuit()
-        producing = await stack.enter_async_context(producer_services(settings, jobs, circuit))
+        producing = await stack.enter_async_context(producer_services(settings, jobs, circuit, live))
         supervisor = await stack.enter_async_context(answer_supervisor(producing, sweeping=sweeping))
         audit_file = AuditFile(settings.data_dir / "logs" / "audit.log")
         stack.push_async_callback(audit_file.aclose)
@@ -139,6 +143,8 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
             rates=Rates(RateLimiter(jobs.redis, circuit), RateLimits.of(settings), Subjects(_secret(settings))),
             slots=producing.slots,
             contexts=producing.memory.contexts,
+            keys=KeyedLocks(),
+            news=producing.news,
             audit_file=audit_file,
         )
 

@@ -21,6 +21,7 @@ from app.services import answer_supervisor, job_services, producer_services
 from core.settings import Settings
 from core.tasks import end_tasks, see_through
 from datastores import redis_keys
+from datastores.live import LiveChannels
 from datastores.redis_circuit import RedisCircuit
 from datastores.redis_client import REDIS_ERRORS, make_redis
 from jobs.audit_partitions import make_audit_partitions
@@ -59,7 +60,10 @@ async def run_worker(settings: Settings, stop: asyncio.Event | None = None) -> N
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(job_services(settings))
         # The worker writes answers that API processes have left: one of its kind is enough for none to be forgotten.
-        producing = await stack.enter_async_context(producer_services(settings, services, RedisCircuit()))
+        live = LiveChannels(services.redis)
+        await live.start()
+        stack.push_async_callback(live.aclose)
+        producing = await stack.enter_async_context(producer_services(settings, services, RedisCircuit(), live))
         await stack.enter_async_context(answer_supervisor(producing))
         if settings.smtp_url is None and settings.environment == "production":
             log.warning("SMTP_URL is not set: mail is written to files in DATA_DIR/mail, and nobody gets it")

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 from uuid import UUID, uuid4
 
 from redis.asyncio import Redis
 
 from core.ids import TenantId
 from datastores import redis_keys
-from datastores.answer_events import TERMINAL, Body, LogEvent, decode_event, encode_event
+from datastores.answer_events import (
+    TERMINAL,
+    AnswerStepKind,
+    Body,
+    Cited,
+    Delta,
+    LogEvent,
+    Restarted,
+    Step,
+    Stopped,
+    decode_event,
+    encode_event,
+)
 from datastores.append_queue import AppendQueue
 
 LEASE_MS = 6_000
@@ -38,6 +51,36 @@ redis.call('EXPIRE', KEYS[2], ARGV[4])
 return 1
 """
 
+# The first word of an answer that nobody had begun. ARGV: epoch, generation, ttl, the event as number 1 of it, the same
+# as number 2 behind QUEUED. Answers: 1 or 2, as which it was added; -1 the epoch is old.
+_OPEN = """
+local owner = redis.call('HMGET', KEYS[2], 'epoch', 'generation')
+if owner[1] and tonumber(owner[1]) > tonumber(ARGV[1]) then return -1 end
+local queued = owner[1] == '0' and owner[2] == 'queued' and redis.call('LLEN', KEYS[1]) == 1
+if not queued then redis.call('DEL', KEYS[1]) end
+redis.call('HSET', KEYS[2], 'epoch', ARGV[1], 'generation', queued and 'queued' or ARGV[2])
+redis.call('RPUSH', KEYS[1], ARGV[queued and 5 or 4])
+redis.call('PUBLISH', KEYS[3], ARGV[queued and 5 or 4])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+return queued and 2 or 1
+"""
+
+# Where there is no log yet. ARGV: ttl, the event that says QUEUED.
+_QUEUE = """
+if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[2], 'epoch', '0', 'generation', 'queued')
+redis.call('RPUSH', KEYS[1], ARGV[2])
+redis.call('PUBLISH', KEYS[3], ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+redis.call('EXPIRE', KEYS[2], ARGV[1])
+return 1
+"""
+QUEUED = "queued"
+"""The generation of a log that begins before anybody has begun the answer. Every such log begins with the same event,
+so one that is lost and made again is the same one."""
+_WAITING: Final = Step(AnswerStepKind.QUEUED)
 
 # KEYS: log, meta. ARGV: generation or '', sequence after which, bytes. Answers false where there is no log, else its
 # generation, whether it is another one (and so read from its beginning), whether there is more, and the events.
@@ -106,22 +149,61 @@ class AnswerLog:
         self._finished_ttl = finished_ttl
         self._appends = AppendQueue(redis)
         self._begin = redis.register_script(_BEGIN)
+        self._open = redis.register_script(_OPEN)
+        self._queue = redis.register_script(_QUEUE)
         self._hold = redis.register_script(_HOLD)
         self._drop = redis.register_script(_DROP)
         self._read = redis.register_script(_READ)
 
     async def begin(self, tenant_id: TenantId, answer_id: UUID, epoch: int, events: list[Body]) -> str:
         """Start a new generation with these events as 1, 2, 3 … and return its name. Raises `SupersededError`."""
-        generation = uuid4().hex[:12]
-        ttl = self._finished_ttl if events and isinstance(events[-1], TERMINAL) else RUNNING_LOG_TTL
-        encoded = [encode_event(generation, number, body) for number, body in enumerate(events, start=1)]
-        _raise_refusal(
-            await self._begin(
-                keys=_keys(tenant_id, answer_id),
-                args=[epoch, generation, 1, ttl, *encoded],
-            )
-        )
+        generation = _new_generation()
+        await self._begin_with(tenant_id, answer_id, epoch, generation, events)
         return generation
+
+    async def queue(self, tenant_id: TenantId, answer_id: UUID) -> None:
+        """Tell followers that the answer waits for its turn. Harmless where they have heard more."""
+        waiting = encode_event(QUEUED, 1, _WAITING)
+        await self._queue(keys=_keys(tenant_id, answer_id), args=[RUNNING_LOG_TTL, waiting])
+
+    async def open(self, tenant_id: TenantId, answer_id: UUID, epoch: int, first: Body) -> tuple[str, int]:
+        """Add an answer's first word, behind `queue`'s where that was told: the generation, and the word's number.
+
+        Raises `SupersededError`.
+        """
+        generation = _new_generation()
+        placed = await self._open(
+            keys=_keys(tenant_id, answer_id),
+            args=[
+                epoch,
+                generation,
+                RUNNING_LOG_TTL,
+                encode_event(generation, 1, first),
+                encode_event(QUEUED, 2, first),
+            ],
+        )
+        if placed == -1:
+            raise SupersededError
+        return (QUEUED, 2) if placed == 2 else (generation, 1)
+
+    async def stop_queued(self, tenant_id: TenantId, answer_id: UUID) -> None:
+        """Tell followers that an answer was stopped before anybody began it. Raises `SupersededError`."""
+        await self._begin_with(tenant_id, answer_id, 0, QUEUED, [_WAITING, Stopped(answer_id)])
+
+    async def said(self, tenant_id: TenantId, answer_id: UUID) -> list[Cited | Delta]:
+        """Text and citations of the newest attempt, as far as its log has them."""
+        found: list[Cited | Delta] = []
+        generation, after = None, 0
+        while (log := await self.read(tenant_id, answer_id, generation, after)) is not None:
+            for event in log.events:
+                if isinstance(event.body, Restarted):
+                    found.clear()
+                elif isinstance(event.body, Cited | Delta):
+                    found.append(event.body)
+            if not log.more:
+                break
+            generation, after = log.generation, log.events[-1].sequence
+        return found
 
     async def append(
         self, tenant_id: TenantId, answer_id: UUID, epoch: int, generation: str, sequence: int, events: list[Body]
@@ -172,6 +254,13 @@ class AnswerLog:
         values = await self._redis.mget([redis_keys.answer_lease(*answer) for answer in answers])
         return [value is not None for value in values]
 
+    async def _begin_with(
+        self, tenant_id: TenantId, answer_id: UUID, epoch: int, generation: str, events: list[Body]
+    ) -> None:
+        ttl = self._finished_ttl if events and isinstance(events[-1], TERMINAL) else RUNNING_LOG_TTL
+        encoded = [encode_event(generation, number, body) for number, body in enumerate(events, start=1)]
+        _raise_refusal(await self._begin(keys=_keys(tenant_id, answer_id), args=[epoch, generation, 1, ttl, *encoded]))
+
 
 @lru_cache(maxsize=1_024)
 def _keys(tenant_id: TenantId, answer_id: UUID) -> tuple[str, str, str]:
@@ -188,3 +277,7 @@ def _raise_refusal(outcome: int) -> None:
         raise SupersededError
     if outcome == -2:
         raise LogLostError
+
+
+def _new_generation() -> str:
+    return uuid4().hex[:12]

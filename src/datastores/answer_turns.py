@@ -1,4 +1,4 @@
-"""Whose turn it is: answers of one conversation are produced one after another, in the order of their questions."""
+"""Whose turn it is: answers of one conversation are produced one after another, in the order they were asked for."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ class ClaimedAnswer:
     """Whether the question has an earlier answer: then a person wants another one."""
     previous_question: int | None
     """The number of the question before this one, in its conversation."""
+    stop_requested: bool
+    """A person has stopped it, and whoever wrote it could not be told: it has to end with what was said."""
 
 
 def _question_of(answer: sa.FromClause, question: sa.FromClause) -> sa.ColumnElement[bool]:
@@ -48,18 +50,11 @@ def _question_of(answer: sa.FromClause, question: sa.FromClause) -> sa.ColumnEle
 
 
 _other = _answers.alias("other")
-_own_question, _other_question = _messages.alias("own_question"), _messages.alias("other_question")
 _beside = (_other.c.tenant_id == _answers.c.tenant_id) & (_other.c.conversation_id == _answers.c.conversation_id)
-# By the questions' numbers, not by the answers' ids: those were made by processes whose clocks may differ.
+# By their turns, not by their ids: those were made by processes whose clocks may differ.
 _blocked = (
     sa.select(_other.c.id)
-    .join(_other_question, _question_of(_other, _other_question))
-    .join(_own_question, _question_of(_answers, _own_question))
-    .where(
-        _beside,
-        _other.c.status.in_(UNFINISHED),
-        sa.tuple_(_other_question.c.sequence, _other.c.id) < sa.tuple_(_own_question.c.sequence, _answers.c.id),
-    )
+    .where(_beside, _other.c.status.in_(UNFINISHED), _other.c.turn < _answers.c.turn)
     .correlate(_answers)
     .exists()
 )
@@ -73,13 +68,14 @@ _earlier = (
     .correlate(_answers)
     .exists()
 )
+_before = _messages.alias("question_before")
 _previous = (
-    sa.select(sa.func.max(_other_question.c.sequence))
+    sa.select(sa.func.max(_before.c.sequence))
     .where(
-        _other_question.c.tenant_id == _answers.c.tenant_id,
-        _other_question.c.conversation_id == _answers.c.conversation_id,
-        _other_question.c.sequence < _messages.c.sequence,
-        _other_question.c.answer_id.is_(None),
+        _before.c.tenant_id == _answers.c.tenant_id,
+        _before.c.conversation_id == _answers.c.conversation_id,
+        _before.c.sequence < _messages.c.sequence,
+        _before.c.answer_id.is_(None),
     )
     .correlate(_answers, _messages)
     .scalar_subquery()
@@ -114,17 +110,17 @@ async def claim(tx: WriteTransaction, answer_id: UUID, seen_epoch: int) -> Claim
     None when it has finished, while an earlier answer of the same conversation has not, while its tenant is suspended,
     or when somebody else took it since its epoch was seen: of two claimants at once, one wins.
     """
+    claimable = sa.and_(
+        _answers.c.tenant_id == tx.tenant_id,
+        _answers.c.id == answer_id,
+        _answers.c.status.in_(UNFINISHED),
+        _answers.c.epoch == seen_epoch,
+    )
+    version = version_where(tx, claimable & ~_blocked & ~suspended(_answers.c.tenant_id))
     statement = (
         sa.update(_answers)
-        .where(
-            _answers.c.tenant_id == tx.tenant_id,
-            _answers.c.id == answer_id,
-            _answers.c.status.in_(UNFINISHED),
-            _answers.c.epoch == seen_epoch,
-            ~_blocked,
-            ~suspended(_answers.c.tenant_id),
-        )
-        .values(epoch=_answers.c.epoch + 1, status=AnswerStatus.STREAMING)
+        .where(claimable, _answers.c.conversation_id == version.c.id)
+        .values(epoch=_answers.c.epoch + 1, status=AnswerStatus.STREAMING, version=version.c.version)
         .returning(_answers.c.epoch)
     )
     epoch = await tx.scalar(statement)
@@ -146,6 +142,7 @@ async def claim(tx: WriteTransaction, answer_id: UUID, seen_epoch: int) -> Claim
             _assistants.c.cache_answers,
             _earlier,
             _previous,
+            _answers.c.stop_requested_at.is_not(None),
         )
         .select_from(_answers)
         .join(_messages, _question_of(_answers, _messages))
@@ -183,18 +180,42 @@ async def unfinished(tx: PlatformTransaction, older_than: timedelta, limit: int)
 
 
 async def next_pending(reads: Reads, conversation_id: UUID) -> UUID | None:
-    """The answer to the conversation's first question without a finished one, if nobody has begun it."""
+    """The first of the conversation's unfinished answers, if nobody has begun it."""
     statement = (
         sa.select(_answers.c.id, _answers.c.epoch)
-        .join(_messages, _question_of(_answers, _messages))
         .where(
             _answers.c.tenant_id == reads.tenant_id,
             _answers.c.conversation_id == conversation_id,
             _answers.c.status.in_(UNFINISHED),
         )
-        .order_by(_messages.c.sequence, _answers.c.id)
+        .order_by(_answers.c.turn)
         .limit(1)
     )
     rows = await reads.rows(statement)
     found: UUID | None = rows[0][0] if rows and rows[0][1] == 0 else None
     return found
+
+
+async def is_waiting(reads: Reads, answer_id: UUID) -> bool:
+    """Whether nobody has begun the answer, and nobody has stopped it."""
+    statement = sa.select(_answers.c.id).where(
+        _answers.c.tenant_id == reads.tenant_id,
+        _answers.c.id == answer_id,
+        _answers.c.status == AnswerStatus.PENDING,
+    )
+    return await reads.scalar(statement) is not None
+
+
+def version_where(tx: WriteTransaction, condition: sa.ColumnElement[bool]) -> sa.CTE:
+    """The next version of the conversation whose answer meets the condition: its id and version, or no row.
+
+    In one statement with the answer's change, and joined to it, so that the conversation is held before the answer.
+    """
+    fits = sa.select(_answers.c.conversation_id).where(condition).scalar_subquery()
+    return (
+        sa.update(_conversations)
+        .where(_conversations.c.tenant_id == tx.tenant_id, _conversations.c.id == fits)
+        .values(version=_conversations.c.version + 1)
+        .returning(_conversations.c.id, _conversations.c.version)
+        .cte("conversation")
+    )

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from core.errors import ErrorCode
 from core.ids import TenantId
 from datastores.answer_events import Cited, Failed
-from datastores.conversations import take_sequence
+from datastores.answer_selection import select_answer, selected_has_text
+from datastores.conversations import note_change, take_place
 from datastores.knowledge import existing_chunks
 from datastores.models import (
     Answer,
@@ -63,6 +64,15 @@ class Outcome:
     """The models that were asked before this one, in order."""
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Whose an unfinished answer is: of the attempt that is its `epoch`."""
+
+    answer_id: UUID
+    conversation_id: UUID
+    epoch: int
+
+
 async def own_answers(reads: Reads, owner_id: UUID, ids: Sequence[UUID]) -> list[AnswerRecord]:
     """Those of the answers that stand in conversations of this person's, in no order."""
     statement = (
@@ -106,12 +116,21 @@ async def owns(reads: Reads, answer_id: UUID, epoch: int) -> bool:
     return await reads.scalar(statement) is not None
 
 
-async def finish(tx: WriteTransaction, answer_id: UUID, epoch: int, outcome: Outcome, started_at: datetime) -> bool:
-    """End the answer, store its message and citations; False (and nothing stored) when the epoch is not the owner."""
+async def finish(tx: WriteTransaction, claim: Claim, outcome: Outcome, started_at: datetime) -> bool:
+    """End the answer, store its message and citations; False when the epoch is not the owner: then roll back.
+
+    Another answer to a question that has one already becomes the selected one if it is complete, or has text where the
+    selected one has none.
+    """
+    # The conversation's row first, as everywhere: see `conversations.lock_own`.
+    place = await (take_place if outcome.text else note_change)(tx, claim.conversation_id)
+    if place is None:
+        return False
     now = datetime.now(UTC)
     failure = outcome.failure
     values: dict[str, Any] = {
         "status": outcome.status,
+        "version": place.version,
         "provider": outcome.provider,
         "model": outcome.model,
         "failure_code": failure and failure.code,
@@ -128,41 +147,44 @@ async def finish(tx: WriteTransaction, answer_id: UUID, epoch: int, outcome: Out
         sa.update(_answers)
         .where(
             _answers.c.tenant_id == tx.tenant_id,
-            _answers.c.id == answer_id,
-            _answers.c.epoch == epoch,
+            _answers.c.id == claim.answer_id,
+            _answers.c.epoch == claim.epoch,
             _answers.c.status == AnswerStatus.STREAMING,
         )
         .values(values)
-        .returning(_answers.c.conversation_id)
+        .returning(_answers.c.question_id, _answers.c.selected)
     )
-    conversation_id = await tx.scalar(statement)
-    if conversation_id is None:
+    ended = await tx.rows(statement)
+    if not ended:
         return False
-    tx.session.add_all(_given_up(tx.tenant_id, answer_id, epoch, outcome.given_up))
-    tx.session.add(_attempt(tx.tenant_id, answer_id, epoch, outcome, started_at, now))
+    ((question_id, selected),) = ended
+    tx.session.add_all(_given_up(tx.tenant_id, claim, outcome.given_up))
+    tx.session.add(_attempt(tx.tenant_id, claim, outcome, started_at, now))
+    if not selected and (
+        outcome.status is AnswerStatus.COMPLETED or (outcome.text and not await selected_has_text(tx, question_id))
+    ):
+        await select_answer(tx, question_id, claim.answer_id, place.version)
     if outcome.text:
-        sequence = await take_sequence(tx, conversation_id)
         tx.session.add(
             Message(
                 tenant_id=tx.tenant_id,
-                conversation_id=conversation_id,
-                sequence=sequence,
+                conversation_id=claim.conversation_id,
+                sequence=place.sequence,
+                version=place.version,
                 role=MessageRole.ASSISTANT,
                 text=outcome.text,
-                answer_id=answer_id,
+                answer_id=claim.answer_id,
             )
         )
-    await _store_citations(tx, answer_id, outcome.citations)
+    await _store_citations(tx, claim.answer_id, outcome.citations)
     return True
 
 
-def _attempt(
-    tenant_id: TenantId, answer_id: UUID, epoch: int, outcome: Outcome, started_at: datetime, now: datetime
-) -> AnswerAttempt:
+def _attempt(tenant_id: TenantId, claim: Claim, outcome: Outcome, started_at: datetime, now: datetime) -> AnswerAttempt:
     return AnswerAttempt(
         tenant_id=tenant_id,
-        answer_id=answer_id,
-        epoch=epoch,
+        answer_id=claim.answer_id,
+        epoch=claim.epoch,
         ordinal=len(outcome.given_up) + 1,
         provider=outcome.provider,
         model=outcome.model,
@@ -177,12 +199,12 @@ def _attempt(
     )
 
 
-def _given_up(tenant_id: TenantId, answer_id: UUID, epoch: int, models: Sequence[GivenUp]) -> list[AnswerAttempt]:
+def _given_up(tenant_id: TenantId, claim: Claim, models: Sequence[GivenUp]) -> list[AnswerAttempt]:
     return [
         AnswerAttempt(
             tenant_id=tenant_id,
-            answer_id=answer_id,
-            epoch=epoch,
+            answer_id=claim.answer_id,
+            epoch=claim.epoch,
             ordinal=ordinal,
             provider=given_up.provider,
             model=given_up.model,

@@ -81,27 +81,69 @@ async def question_by_key(reads: Reads, author_id: UUID, idempotency_key: str) -
             _messages.c.author_id == author_id,
             _messages.c.idempotency_key == idempotency_key,
         )
-        .order_by(_answers.c.id)
+        .order_by(_answers.c.turn)
         .limit(1)
     )
     return await reads.first(StoredQuestion, statement)
 
 
-async def take_sequence(tx: WriteTransaction, conversation_id: UUID, title: str | None = None) -> int:
-    """The next message's number. Holds the conversation's row, so that messages are stored in their order."""
+async def lock_own(tx: WriteTransaction, owner_id: UUID, conversation_id: UUID) -> bool:
+    """Hold the conversation until the transaction's end; False where it is not this person's.
+
+    Whoever changes a conversation, its messages or its answers holds its row before any of theirs: there is one order
+    of locks, and so no deadlock.
+    """
+    statement = (
+        sa.select(_conversations.c.id)
+        .where(
+            _conversations.c.tenant_id == tx.tenant_id,
+            _conversations.c.id == conversation_id,
+            _conversations.c.owner_id == owner_id,
+        )
+        .with_for_update(key_share=True)
+    )
+    return await tx.scalar(statement) is not None
+
+
+@dataclass(slots=True)
+class Place:
+    """Where a change stands: the conversation's version, and the number of its newest message."""
+
+    version: int
+    sequence: int
+
+
+async def note_change(tx: WriteTransaction, conversation_id: UUID) -> Place | None:
+    """The version for a change that is no message. Holds the conversation's row. None: it is gone."""
+    return await _next(tx, conversation_id, {})
+
+
+async def take_place(tx: WriteTransaction, conversation_id: UUID, title: str | None = None) -> Place | None:
+    """The next message's number and version. Holds the conversation's row, so that messages are stored in their order.
+
+    `title` names a conversation that has none yet. None: the conversation is gone.
+    """
     values: dict[str, Any] = {
         "last_sequence": _conversations.c.last_sequence + 1,
         "last_message_at": sa.func.clock_timestamp(),
     }
-    if title is not None:
-        values["title"] = sa.case((_conversations.c.title == "", title), else_=_conversations.c.title)
+    if title:
+        nameless = _conversations.c.title == ""
+        values["title"] = sa.case((nameless, title), else_=_conversations.c.title)
+        values["updated_version"] = sa.case(
+            (nameless, _conversations.c.version + 1), else_=_conversations.c.updated_version
+        )
+    return await _next(tx, conversation_id, values)
+
+
+async def _next(tx: WriteTransaction, conversation_id: UUID, values: dict[str, Any]) -> Place | None:
     statement = (
         sa.update(_conversations)
         .where(_conversations.c.tenant_id == tx.tenant_id, _conversations.c.id == conversation_id)
-        .values(values)
-        .returning(_conversations.c.last_sequence)
+        .values(version=_conversations.c.version + 1, **values)
+        .returning(_conversations.c.version, _conversations.c.last_sequence)
     )
-    return int(await tx.scalar(statement))
+    return await tx.first(Place, statement)
 
 
 async def add_question(
@@ -116,13 +158,15 @@ async def add_question(
 ) -> StoredQuestion:
     """Store a question with its PENDING answer, of that id. `title` names a conversation that has no title yet.
 
-    Raises IntegrityError when the person has used the key before.
+    The conversation is held (`lock_own`). Raises IntegrityError when the person has used the key before.
     """
-    sequence = await take_sequence(tx, conversation_id, title)
+    place = await take_place(tx, conversation_id, title)
+    assert place is not None, "it is held"
     message = Message(
         tenant_id=tx.tenant_id,
         conversation_id=conversation_id,
-        sequence=sequence,
+        sequence=place.sequence,
+        version=place.version,
         role=MessageRole.USER,
         text=text,
         author_id=author_id,
@@ -136,6 +180,8 @@ async def add_question(
         conversation_id=conversation_id,
         question_id=message.id,
         status=AnswerStatus.PENDING,
+        turn=place.version,
+        version=place.version,
     )
     tx.session.add(answer)
     await tx.session.flush()

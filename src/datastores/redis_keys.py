@@ -1,4 +1,7 @@
-"""Every Redis key and channel, built here and nowhere else; all but the queue's and the rates' carry their tenant."""
+"""Every Redis key and channel, built here and nowhere else.
+
+All carry their tenant but those of the queues, of the rates, and of the processes among themselves.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ QUEUE = "colloquy:queue"
 """arq's queue of documents; its health-check key is derived from it by arq."""
 MAIL_QUEUE = "colloquy:mail-queue"
 """arq's queue of mail, which must not wait behind documents."""
+
+ANSWER_STOPS = "colloquy:answer-stops"
+"""The pub/sub channel on which each process that writes answers hears the ids, in hex, of those to be stopped."""
 
 
 def answer_log(tenant_id: TenantId, answer_id: UUID) -> str:
@@ -35,6 +41,11 @@ def answer_lease(tenant_id: TenantId, answer_id: UUID) -> str:
 def document_live(tenant_id: TenantId, document_id: UUID) -> str:
     """The pub/sub channel that says that a document's progress has changed."""
     return f"colloquy:{tenant_id.hex}:document:{document_id.hex}:live"
+
+
+def conversation_live(tenant_id: TenantId, conversation_id: UUID) -> str:
+    """The pub/sub channel that says that something in a conversation has changed."""
+    return f"colloquy:{tenant_id.hex}:conversation:{conversation_id.hex}:live"
 
 
 def answer_slots(tenant_id: TenantId) -> str:

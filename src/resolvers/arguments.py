@@ -11,9 +11,11 @@ from core.errors import RequestError
 from core.ids import InvalidIdError, ListKind, NodeKind, parse_id, parse_message_cursor, parse_time_cursor
 from datastores.pages import PageRequest
 from resolvers.results import InvalidInput
+from resolvers.texts import is_storable
 
 MAX_PAGE = 100
 DEFAULT_PAGE = 20
+IDEMPOTENCY_KEY_CHARS = 200
 T = TypeVar("T")
 
 
@@ -51,6 +53,17 @@ def input_id(kind: NodeKind, text: str, field: str) -> UUID | InvalidInput:
         return parse_id(kind, text)
     except InvalidIdError as error:
         return InvalidInput(str(error), field)
+
+
+def key_problem(idempotency_key: str | None) -> InvalidInput | None:
+    """What is wrong with a mutation's idempotency key, if it has one."""
+    if idempotency_key is None:
+        return None
+    if not 1 <= len(idempotency_key) <= IDEMPOTENCY_KEY_CHARS:
+        return InvalidInput(f"A key has between 1 and {IDEMPOTENCY_KEY_CHARS} characters.", "idempotencyKey")
+    if not is_storable(idempotency_key):
+        return InvalidInput("The key contains characters that are not text.", "idempotencyKey")
+    return None
 
 
 def count(name: str, value: int, at_most: int = MAX_PAGE) -> int:

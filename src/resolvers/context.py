@@ -257,6 +257,8 @@ class Context:
                 tx.count(self.statements)
             yield tx
             entry = await self._record(tx, tenant_id)
+        # What they remember of before is not so any more: several mutations of one operation share them.
+        self.__dict__.pop("loaders", None)
         self._recorded(entry)
 
     @asynccontextmanager

@@ -14,7 +14,7 @@ from datastores.conversations import StoredQuestion
 from datastores.models import Conversation
 from datastores.pages import Page, PageRequest
 from datastores.records import AnswerRecord, ConversationRecord, MessageRecord
-from resolvers.arguments import input_id
+from resolvers.arguments import input_id, key_problem
 from resolvers.context import Context
 from resolvers.permissions import Operation
 from resolvers.results import IdempotencyConflict, InvalidInput, NotFound, RateLimited
@@ -22,7 +22,6 @@ from resolvers.texts import is_blank, is_printable, is_storable
 
 TITLE_CHARS = 200
 DERIVED_TITLE_CHARS = 60
-IDEMPOTENCY_KEY_CHARS = 200
 
 
 @dataclass(slots=True)
@@ -86,15 +85,18 @@ async def send_message(
     if problem := _question_problem(context, text, idempotency_key):
         return problem
     tenant_id, answer_id = TenantId(person.tenant_id), new_id()
-    # Before the transaction, which must not wait for Redis.
-    full = await context.services.slots.acquire(tenant_id, answer_id)
-    kept = False
-    try:
-        stored = await _store_question(context, person.id, wanted, text, idempotency_key, None if full else answer_id)
-        kept = isinstance(stored, StoredQuestion) and stored.answer_id == answer_id
-    finally:
-        if not kept and full is None:
-            await context.services.slots.release(tenant_id, answer_id)
+    # Those who send one key again and again take one slot, not one each.
+    async with context.services.keys.of((person.id, "send", idempotency_key or answer_id)):
+        # Before the transaction, which must not wait for Redis.
+        full = await context.services.slots.acquire(tenant_id, answer_id)
+        kept = False
+        try:
+            new = None if full else answer_id
+            stored = await _store_question(context, person.id, wanted, text, idempotency_key, new)
+            kept = isinstance(stored, StoredQuestion) and stored.answer_id == answer_id
+        finally:
+            if not kept and full is None:
+                await context.services.slots.release(tenant_id, answer_id)
     if stored is None:
         assert full is not None
         return context.limited(full)
@@ -103,6 +105,8 @@ async def send_message(
     if stored.conversation_id != wanted or stored.text != text:
         return IdempotencyConflict("This idempotency key was used for another message.")
     context.services.supervisor.produce(tenant_id, stored.answer_id)
+    if kept:
+        await context.services.news.tell(tenant_id, wanted)
     message = await context.loaders.messages.load(stored.message_id)
     assert message is not None
     return Sent(message, await context.loaders.answers.load(stored.answer_id))
@@ -114,7 +118,8 @@ async def _store_question(
     """The question of that key, or else a new one; None where it would be a new one, and its answer may have no id."""
     try:
         async with context.write() as tx:
-            if not await conversations.own_conversations(tx, person_id, [conversation_id]):
+            # Held: who sends the same key at the same time waits here, and then finds it.
+            if not await conversations.lock_own(tx, person_id, conversation_id):
                 return NotFound.of("conversation")
             earlier = await conversations.question_by_key(tx, person_id, key) if key else None
             if earlier is not None or answer_id is None:
@@ -130,7 +135,7 @@ async def _store_question(
             )
             return _named(context, added)
     except IntegrityError:
-        # The same key was stored by a request beside this one, after we looked.
+        # The same key was stored in another conversation by a request beside this one, after we looked.
         assert key is not None
         found = await conversations.question_by_key(context.reads, person_id, key)
         if found is None:
@@ -154,13 +159,7 @@ def _question_problem(context: Context, text: str, idempotency_key: str | None) 
         return InvalidInput(f"The question has {len(text)} characters; at most {limit} are allowed.", "text")
     if not is_storable(text):
         return InvalidInput("The question contains characters that are not text.", "text")
-    if idempotency_key is None:
-        return None
-    if not 1 <= len(idempotency_key) <= IDEMPOTENCY_KEY_CHARS:
-        return InvalidInput(f"A key has between 1 and {IDEMPOTENCY_KEY_CHARS} characters.", "idempotencyKey")
-    if not is_storable(idempotency_key):
-        return InvalidInput("The key contains characters that are not text.", "idempotencyKey")
-    return None
+    return key_problem(idempotency_key)
 
 
 def _title_from(text: str) -> str:

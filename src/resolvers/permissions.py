@@ -85,6 +85,7 @@ class Operation(enum.Enum):
     )
 
     ANSWER = Permission("Subscription.answer", SIGNED_IN, "Answers in one's own conversations.")
+    CONVERSATION = Permission("Subscription.conversation", SIGNED_IN, "One's own conversations.")
     DOCUMENT_PROGRESS = Permission(
         "Subscription.documentProgress",
         SIGNED_IN,
@@ -173,6 +174,16 @@ class Operation(enum.Enum):
         NodeKind.CONVERSATION,
     )
     SEND_MESSAGE = Permission("Mutation.sendMessage", SIGNED_IN, "One's own conversations.", NodeKind.MESSAGE)
+    STOP_ANSWER = Permission("Mutation.stopAnswer", SIGNED_IN, "Answers in one's own conversations.", NodeKind.ANSWER)
+    REGENERATE_ANSWER = Permission(
+        "Mutation.regenerateAnswer",
+        SIGNED_IN,
+        "A further answer to a question in one's own conversations.",
+        NodeKind.ANSWER,
+    )
+    SELECT_ANSWER = Permission(
+        "Mutation.selectAnswer", SIGNED_IN, "Answers in one's own conversations.", NodeKind.ANSWER
+    )
 
     def allows(self, role: Role | None, *, api_key: bool = False) -> bool:
         """Whether somebody of that role may; None for nobody signed in."""

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from redis.asyncio import Redis
 
 from answers.supervisor import AnswerSupervisor
+from core.keyed_locks import KeyedLocks
 from core.opaque_tokens import OpaqueTokens
 from core.security import TokenSigner
 from core.settings import Settings
@@ -17,6 +18,7 @@ from datastores.answer_log import AnswerLog
 from datastores.answer_slots import AnswerSlots
 from datastores.audit_file import AuditFile
 from datastores.context_cache import ContextCache
+from datastores.conversation_news import ConversationNews
 from datastores.files import FileStorage
 from datastores.live import LiveChannels
 from datastores.postgres import Postgres
@@ -87,6 +89,9 @@ class Services:
     rates: Rates
     slots: AnswerSlots
     contexts: ContextCache
+    keys: KeyedLocks
+    """Of idempotency keys that this process works on."""
+    news: ConversationNews
     audit_file: AuditFile
     trusted: TrustedDocuments
     turns: Turns = field(default_factory=Turns)

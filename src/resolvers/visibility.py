@@ -112,6 +112,17 @@ VISIBILITY = (
     _row("AnswerRestarted", "sequence cursor attempt reason", "Whoever may follow the answer."),
     _row("AnswerCompleted AnswerStopped", "sequence cursor answer", "Whoever may follow the answer."),
     _row("AnswerFailed", "sequence cursor failure answer", "Whoever may follow the answer."),
+    # The events of a conversation.
+    _row("ConversationStreamEvent", "cursor", "Whoever may follow the conversation."),
+    _row(
+        "ConversationSnapshot",
+        "cursor conversation messages hasEarlierMessages",
+        "Whoever may follow the conversation.",
+    ),
+    _row("MessageAdded", "cursor message", "Whoever may follow the conversation."),
+    _row("AnswerChanged", "cursor answer", "Whoever may follow the conversation."),
+    _row("ConversationUpdated", "cursor conversation", "Whoever may follow the conversation."),
+    _row("ConversationDeleted", "cursor conversationId", "Whoever may follow the conversation."),
     # Lists.
     _row(
         "ApiKeyConnection AssistantConnection AuditEntryConnection ConversationConnection DeviceSessionConnection "
@@ -151,6 +162,7 @@ VISIBILITY = (
     _row("UploadDocumentPayload", "document", "Whoever has called the mutation."),
     _row("StartConversationPayload", "conversation", "Whoever has called the mutation."),
     _row("SendMessagePayload", "message answer", "Whoever has called the mutation."),
+    _row("StopAnswerPayload RegenerateAnswerPayload SelectAnswerPayload", "answer", "Whoever has called the mutation."),
     # Why mutations refuse.
     _row(
         "UserError NotFound Conflict IdempotencyConflict InsufficientCredits InvalidCredentials UploadRejected",

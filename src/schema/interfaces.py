@@ -19,6 +19,11 @@ class UserError:
     )
 
 
+@strawberry.interface(description="`cursor` is for `after`.")
+class ConversationStreamEvent:
+    cursor: str
+
+
 @strawberry.interface(description="`sequence` counts from 1 within an attempt, without holes; `cursor` is for `after`.")
 class StreamEvent:
     sequence: int

@@ -9,6 +9,7 @@ from strawberry.tools import merge_types
 from core.settings import Settings
 from schema.access import AccessMutations
 from schema.accounts import AccountMutations
+from schema.answers import AnswerMutations
 from schema.execution import ColloquySchema
 from schema.identity import IdentityMutations
 from schema.knowledge import KnowledgeMutations
@@ -19,7 +20,15 @@ from schema.tenants import TenantMutations
 
 Mutation = merge_types(
     "Mutation",
-    (IdentityMutations, AccountMutations, AccessMutations, TenantMutations, KnowledgeMutations, MessageMutations),
+    (
+        IdentityMutations,
+        AccountMutations,
+        AccessMutations,
+        TenantMutations,
+        KnowledgeMutations,
+        MessageMutations,
+        AnswerMutations,
+    ),
 )
 
 

@@ -10,7 +10,9 @@ import strawberry
 from core.ids import NodeKind, parse_id
 from resolvers.answers import follow_answer
 from resolvers.documents import follow_progress
+from resolvers.follow_conversation import follow_conversation
 from schema.answer_source import AnswerSource
+from schema.conversation_events import ConversationEvent, conversation_events
 from schema.events import AnswerEvent
 from schema.records import Info
 from schema.types.knowledge import DocumentProgress
@@ -33,6 +35,21 @@ class Subscription:
         viewer = await follow_answer(info.context, id, info.context.resume_after or after)
         source: Any = AnswerSource(parse_id(NodeKind.ANSWER, id), viewer, info.context)
         return source  # type: ignore[no-any-return]
+
+    @strawberry.subscription(
+        description="What happens in a conversation: a snapshot, or what came after a cursor, and then live, until the "
+        "conversation is deleted."
+    )
+    async def conversation(
+        self,
+        info: Info,
+        id: strawberry.ID,
+        after: Annotated[
+            str | None, strawberry.argument(description="The cursor of the last event that was received.")
+        ] = None,
+    ) -> AsyncGenerator[ConversationEvent, None]:
+        conversation_id, changes = await follow_conversation(info.context, id, after)
+        return conversation_events(conversation_id, changes)
 
     @strawberry.subscription(
         description="From where the document stands now to READY, FAILED or CANCELLED; then it completes."

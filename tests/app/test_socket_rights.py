@@ -23,6 +23,7 @@ from wire import Say, Until, gemini
 WITHIN = 2.0
 BRIEF = 4
 SIGN_OUT = "mutation { signOut { signedOut } }"
+CONVERSATION = "subscription($id: ID!) { conversation(id: $id) { __typename } }"
 VIEWER = "{ viewer { user { email } } }"
 
 
@@ -166,6 +167,23 @@ async def cited(socket: aiohttp.ClientWebSocketResponse) -> dict[str, str] | Non
         while not (event := (await socket.receive_json())["payload"]["data"]["answer"]):
             pass
     return event["citation"]["document"]["uploadedBy"]  # type: ignore[no-any-return]
+
+
+async def test_a_conversation_of_one_s_own_is_followed_on_in_a_weaker_role_and_until_one_signs_out(
+    idle: Product,
+) -> None:
+    person = await idle.sign_up()
+    conversation = await person.conversation()
+    async with idle.socket(person.token) as socket:
+        await subscribe(socket, "1", CONVERSATION, {"id": conversation})
+        assert (await socket.receive_json())["payload"]["data"]["conversation"]["__typename"] == "ConversationSnapshot"
+        await set_role(person, "USER")
+        with pytest.raises(TimeoutError):
+            await socket.receive(timeout=WITHIN)
+        await idle.post(SIGN_OUT, token=person.token)
+        error, code, seconds = await the_end(socket)
+    assert (error["extensions"]["code"], code) == ("UNAUTHENTICATED", 4403)
+    assert seconds < WITHIN
 
 
 async def test_an_expired_token_ends_what_runs(idle: Product) -> None:

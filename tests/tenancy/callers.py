@@ -170,7 +170,11 @@ class _Arguments:
     def _named(self, name: str) -> str:
         """What an id names: `assistantId` an Assistant; `id` and `ids` what the operation is about."""
         if name in ("id", "ids"):
-            about = {Operation.ANSWER: "Answer", Operation.DOCUMENT_PROGRESS: "Document"}
+            about = {
+                Operation.ANSWER: "Answer",
+                Operation.CONVERSATION: "Conversation",
+                Operation.DOCUMENT_PROGRESS: "Document",
+            }
             kind = about.get(self.operation, "Document")
         elif name == "actorId":
             kind = "User"

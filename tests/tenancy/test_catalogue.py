@@ -20,7 +20,7 @@ PLATFORM_RIGHTS = {
     "tenants": {"SELECT": "", "INSERT": "id, name, embedding_model_id, keep_originals", "UPDATE": "suspended_at"},
     "users": {"SELECT": "", "INSERT": ""},
     "assistants": {"SELECT": "", "INSERT": ""},
-    "answers": {"SELECT": "tenant_id, id, conversation_id, epoch, status, created_at"},
+    "answers": {"SELECT": "tenant_id, id, conversation_id, epoch, status, created_at, stop_requested_at"},
     "documents": {"SELECT": "tenant_id, id, epoch, status, heartbeat_at"},
     "outbox": {
         "SELECT": "tenant_id, id, topic, payload, created_at, attempts, next_try_at, last_error",

@@ -4,40 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import sys
 import textwrap
 import uuid
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from app.terminal.client import ColloquyClient
 from app.terminal.credentials import LogIn, resolve_log_in, resolve_url
-from app.terminal.display import STEP_WORDS, Display, display_for
+from app.terminal.display import STEP_WORDS, Display, count_words, display_for, size_words
 from app.terminal.events import (
     Citation,
     Cited,
     Delta,
-    Failure,
     Finished,
     Progress,
     Restarted,
     Step,
     StoredDocument,
-    Usage,
+    camel,
 )
 from app.terminal.failures import ClientFailure, Limited, Refused, UsageProblem
 from app.terminal.follow import Patience, follow_answer, follow_document, persist
+from app.terminal.interrupts import ctrl_c_first
 
 DONE: Final = 0
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
 INTERRUPTED: Final = 130
 """128 + SIGINT, as shells have it."""
-QUESTION_SHOWN: Final = 160
-"""Characters of the question that are shown again."""
+QUESTION_SHOWN: Final = 160  # characters
 
 
 @dataclass(slots=True)
@@ -55,6 +53,7 @@ class _Ask:
     citations: list[Citation] = field(default_factory=list)
     restarts: int = 0
     reconnects: int = 0
+    stopping: bool = False
 
     async def run(self, question: str, file: Path | None, log_in: LogIn) -> int:
         """The exit code. Raises ClientFailure, OSError for a file that cannot be read."""
@@ -103,7 +102,7 @@ class _Ask:
         if document.was_there:
             self.display.stage(f"{file.name} is among the documents already, as {document.name}: not kept twice")
         else:
-            self.display.stage(f"Uploaded {file.name} ({_size(size)})")
+            self.display.stage(f"Uploaded {file.name} ({size_words(size)})")
         self.document = document
         async with aclosing(
             follow_document(self.client, document.id, patience=self.patience, on_outage=self._outage)
@@ -118,9 +117,9 @@ class _Ask:
             case "EMBEDDING":
                 self.display.busy(f"Indexing {document.name}, chunks", now.chunks_done, now.chunks_total)
             case "READY":
-                pages = "" if now.pages_total is None else f"{_count(now.pages_total, 'page')}, "
+                pages = "" if now.pages_total is None else f"{count_words(now.pages_total, 'page')}, "
                 chunks = now.chunks_total if now.chunks_total is not None else now.chunks_done
-                self.display.stage(f"{document.name} is ready: {pages}{_count(chunks, 'chunk')}")
+                self.display.stage(f"{document.name} is ready: {pages}{count_words(chunks, 'chunk')}")
             case "FAILED" if now.failure is not None:
                 again = " Upload it again." if now.failure.retryable else ""
                 raise ClientFailure(
@@ -132,7 +131,20 @@ class _Ask:
                 self.display.busy(f"Waiting for {document.name}'s turn", 0, None)
 
     async def _follow(self, answer_id: str) -> Finished:
-        """Print the answer as it arrives, by the stream's law. Returns its last event."""
+        """Print the answer as it arrives. Returns its last event, which Ctrl-C has come early."""
+        async with ctrl_c_first(lambda: self._stop(answer_id)):
+            return await self._print(answer_id)
+
+    async def _stop(self, answer_id: str) -> None:
+        self.stopping = True
+        self.display.note("Stopping the answer. Ctrl-C again leaves.")
+        try:
+            await self.client.stop_answer(answer_id)
+        except ClientFailure as failure:
+            self.stopping = False
+            self.display.note(f"The answer could not be stopped: {failure}")
+
+    async def _print(self, answer_id: str) -> Finished:
         async with aclosing(
             follow_answer(self.client, answer_id, patience=self.patience, on_outage=self._outage)
         ) as events:
@@ -199,14 +211,21 @@ class _Ask:
             "messageId": self.message_id,
             "answerId": self.answer_id,
             "text": self.text,
-            "citations": [_camel(one) for one in sorted(self.citations, key=lambda one: one.marker)],
+            "citations": [camel(one) for one in sorted(self.citations, key=lambda one: one.marker)],
             "document": None if self.document is None else {"id": self.document.id, "name": self.document.name},
             "model": None if finished is None else finished.model,
-            "usage": None if finished is None or finished.usage is None else _camel(finished.usage),
-            "failure": None if finished is None or finished.failure is None else _camel(finished.failure),
+            "usage": None if finished is None or finished.usage is None else camel(finished.usage),
+            "failure": None if finished is None or finished.failure is None else camel(finished.failure),
             "restarts": self.restarts,
             "reconnects": self.reconnects,
         }
+
+    def left_behind(self) -> str:
+        """What becomes of the answer when its reader goes."""
+        if self.answer_id is None:
+            return ""
+        becomes = "stopped" if self.stopping else "finished without you"
+        return f" The answer is being {becomes}: --conversation {self.conversation_id}."
 
     def _limited(self, limit: Limited) -> None:
         self.display.note(f"{limit.message} Waiting.")
@@ -231,7 +250,8 @@ def ask(
     """Ask one question and print its answer as it arrives. Blocks; must not be called from a running event loop.
 
     Returns the process's exit code: 0 for a completed or stopped answer, 1 for a failed one and for every error, 2 for
-    wrong usage, 130 after Ctrl-C. Errors are one line on stderr. `patience` bounds the tries after a broken connection.
+    wrong usage, 130 after Ctrl-C (while an answer arrives, after two: the first stops it). Errors are one line on
+    stderr. `patience` bounds the tries after a broken connection.
     """
     display = display_for(as_json=as_json)
     run: _Ask | None = None
@@ -254,12 +274,7 @@ def ask(
         display.error(str(failure))
         return FAILED
     except KeyboardInterrupt:
-        left = (
-            f" The answer is being finished without you: --conversation {run.conversation_id}."
-            if run and run.answer_id
-            else ""
-        )
-        display.error(f"Interrupted.{left}")
+        display.error(f"Interrupted.{run.left_behind() if run else ''}")
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`). Python would complain once more when it flushes at exit.
@@ -275,18 +290,3 @@ def ask(
 async def _with_client(run: _Ask, question: str, file: Path | None, log_in: LogIn) -> int:
     async with run.client:
         return await run.run(question, file, log_in)
-
-
-def _camel(record: Citation | Usage | Failure) -> dict[str, Any]:
-    """A record under the contract's names: `document_name` becomes `documentName`."""
-    return {re.sub("_(.)", lambda found: found[1].upper(), name): value for name, value in asdict(record).items()}
-
-
-def _size(byte_count: int) -> str:
-    if byte_count < 1024 * 1024:
-        return f"{max(1, round(byte_count / 1024))} KiB"
-    return f"{byte_count / (1024 * 1024):.1f} MiB"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

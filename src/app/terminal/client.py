@@ -189,6 +189,13 @@ class ColloquyClient:
             answer = payload["answer"]
             return Sent(str(payload["message"]["id"]), None if answer is None else str(answer["id"]))
 
+    @_patient
+    async def stop_answer(self, answer_id: str) -> None:
+        """Have an answer end with what it has said; harmless for one that has ended. Raises Refused(NOT_FOUND)."""
+        data = await self._call(operations.STOP_ANSWER, {"input": {"answerId": answer_id}})
+        with self._reading():
+            _payload(data["stopAnswer"])
+
     async def document_progress(self, document_id: str) -> AsyncGenerator[Progress, None]:
         """From where the document stands to its end, over one connection."""
         async with aclosing(self._subscribe(operations.DOCUMENT_PROGRESS, {"id": document_id})) as results:

@@ -41,6 +41,8 @@ def ask_command(
 ) -> None:
     """Ask a question and watch the answer arrive, with the quotes that it rests on.
 
+    Ctrl-C stops the answer, and pressed again leaves.
+
     Exit code: 0 answered or stopped, 1 failed, 2 wrong usage, 130 interrupted.
     """
     for name in ("gql", "websockets", "aiohttp", "asyncio"):

@@ -24,7 +24,7 @@ QUOTE_WIDTH: Final = 100
 """Columns that a quote is wrapped to, at most."""
 
 STEP_WORDS: Final = {
-    "QUEUED": "Waiting for the answer before this one",
+    "QUEUED": "Waiting for its turn",
     "RETRIEVING": "Searching the documents",
     "READING": "Reading the passages found",
     "THINKING": "Thinking",
@@ -229,3 +229,15 @@ def display_for(*, as_json: bool) -> Display:
         return JsonDisplay(sys.stdout, sys.stderr)
     lively = sys.stdout.isatty() and os.environ.get("TERM") not in (None, "", "dumb")
     return TerminalDisplay(sys.stdout, sys.stderr) if lively else Display(sys.stdout, sys.stderr)
+
+
+def size_words(byte_count: int) -> str:
+    """A file's size for people: `20 KiB`."""
+    if byte_count < 1024 * 1024:
+        return f"{max(1, round(byte_count / 1024))} KiB"
+    return f"{byte_count / (1024 * 1024):.1f} MiB"
+
+
+def count_words(number: int, thing: str) -> str:
+    """So many of a thing: `1 page`, `8 pages`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -3,8 +3,9 @@ anything that is not the contract; the client turns that into one clear failure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 TerminalStatus = Literal["COMPLETED", "STOPPED", "FAILED"]
@@ -182,3 +183,8 @@ def read_event(data: Json) -> Event:
             )
         case _:
             return Event(sequence=sequence, cursor=cursor)
+
+
+def camel(record: Citation | Usage | Failure) -> dict[str, Any]:
+    """A record under the contract's names: `document_name` becomes `documentName`."""
+    return {re.sub("_(.)", lambda found: found[1].upper(), name): value for name, value in asdict(record).items()}

@@ -52,6 +52,16 @@ mutation SendMessage($input: SendMessageInput!) {
 }
 """
 
+STOP_ANSWER: Final = """
+mutation StopAnswer($input: StopAnswerInput!) {
+  stopAnswer(input: $input) {
+    __typename
+    ... on StopAnswerPayload { answer { id } }
+    ... on UserError { code reason: message }
+  }
+}
+"""
+
 DOCUMENT_PROGRESS: Final = """
 subscription DocumentProgress($id: ID!) {
   documentProgress(id: $id) {

@@ -51,7 +51,11 @@ class AnswerStatus(enum.Enum):
 
 
 class Conversation(TenantRow, table=True):
-    """A person's conversation with one assistant. `last_sequence` numbers its messages."""
+    """A person's conversation with one assistant. `last_sequence` numbers its messages.
+
+    `version` goes up by one with each change of what is in it; whoever changes it holds the row until the commit, so
+    versions are seen in their order. Messages and answers carry the version of their last change.
+    """
 
     __tablename__ = "conversations"
     __table_args__ = (
@@ -66,6 +70,9 @@ class Conversation(TenantRow, table=True):
     channel: Channel = Field(default=Channel.WEB, sa_type=text_enum(Channel))
     handoff_state: HandoffState = Field(default=HandoffState.BOT, sa_type=text_enum(HandoffState))
     last_sequence: int = 0
+    version: int = Field(default=0, sa_type=sa.BigInteger)
+    updated_version: int = Field(default=0, sa_type=sa.BigInteger)
+    """When its own fields were changed last."""
     last_message_at: datetime = moment()
     created_at: datetime = moment()
 
@@ -85,6 +92,7 @@ class Message(TenantRow, table=True):
         sa.UniqueConstraint("tenant_id", "conversation_id", "sequence"),
         sa.UniqueConstraint("tenant_id", "author_id", "idempotency_key"),
         sa.Index(None, "tenant_id", "answer_id"),
+        sa.Index(None, "tenant_id", "conversation_id", "version"),
         {"postgresql_partition_by": "HASH (tenant_id)"},
     )
 
@@ -96,18 +104,27 @@ class Message(TenantRow, table=True):
     answer_id: UUID | None = None
     """Of an ASSISTANT message, the answer that produced it."""
     idempotency_key: str | None = None
+    version: int = Field(sa_type=sa.BigInteger)
     created_at: datetime = moment()
 
 
 class Answer(TenantRow, table=True):
-    """One answer to one question. `epoch` is the attempt that owns it; only its owner may write."""
+    """One answer to one question. `epoch` is the attempt that owns it; only its owner may write.
+
+    Of a question's answers exactly one is `selected`: the one that the conversation's history uses.
+    """
 
     __tablename__ = "answers"
     __table_args__ = (
         tenant_key("conversation_id", "conversations"),
         tenant_key("question_id", "messages"),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "requested_by_id"], ["users.tenant_id", "users.id"], ondelete="SET NULL (requested_by_id)"
+        ),
+        sa.UniqueConstraint("tenant_id", "requested_by_id", "idempotency_key"),
         sa.Index(None, "tenant_id", "question_id"),
-        sa.Index(None, "tenant_id", "conversation_id"),
+        sa.Index("uq_answers_selected", "tenant_id", "question_id", unique=True, postgresql_where=sa.text("selected")),
+        sa.Index(None, "tenant_id", "conversation_id", "version"),
         sa.Index("ix_answers_unfinished", "created_at", postgresql_where=sa.text("status IN ('PENDING', 'STREAMING')")),
     )
 
@@ -115,7 +132,16 @@ class Answer(TenantRow, table=True):
     question_id: UUID
     status: AnswerStatus = Field(default=AnswerStatus.PENDING, sa_type=text_enum(AnswerStatus))
     epoch: int = 0
+    turn: int = Field(sa_type=sa.BigInteger)
+    """The conversation's version when it was asked for: its answers are produced in this order."""
+    version: int = Field(sa_type=sa.BigInteger)
     selected: bool = True
+    stop_requested_at: datetime | None = moment(nullable=True)
+    """When a person asked to stop it. Its producer is told by Redis, and finds it here where that did not reach it."""
+    requested_by_id: UUID | None = None
+    """Of one that a person asked for again, who that was."""
+    idempotency_key: str | None = None
+    """The key that it was asked for again with."""
     provider: str | None = None
     model: str | None = None
     failure_code: ErrorCode | None = Field(default=None, sa_type=text_enum(ErrorCode))

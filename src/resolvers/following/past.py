@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.ids import TenantId
-from datastores.answer_events import LogEvent, Restarted, Started
+from datastores.answer_events import LogEvent, Restarted, Started, Step
 from datastores.answer_log import AnswerLog, LogSlice
 from datastores.postgres import Postgres
 from datastores.redis_client import REDIS_ERRORS
@@ -68,9 +68,7 @@ class AnswerPast:
 
 def _replayed(log: LogSlice) -> list[LogEvent]:
     first = log.events[0]
-    if log.restarts and isinstance(first.body, Started):
+    if log.restarts and isinstance(first.body, Started | Step):
         # The viewer holds text of a log that is gone: this one must tell it to forget that.
-        log.events[0] = LogEvent(
-            first.generation, first.sequence, Restarted(first.body.attempt, _BEGINS_AGAIN), first.sequence
-        )
+        log.events[0] = LogEvent(first.generation, first.sequence, Restarted(1, _BEGINS_AGAIN), first.sequence)
     return log.events

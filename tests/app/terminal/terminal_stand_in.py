@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,13 @@ class Close:
 @dataclass(frozen=True)
 class Hang:
     """Say nothing more until the client leaves."""
+
+
+@dataclass(frozen=True)
+class UntilCalled:
+    """Say nothing more until the client has called this mutation."""
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,8 @@ class StandIn:
     preflights: list[str | None] = field(default_factory=list)
     left: threading.Event = field(default_factory=threading.Event)
     """Set when a client has left a hanging subscription."""
+    came: dict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
+    """By a mutation's field: that it has been called."""
     url: str = ""
     _tokens: set[str] = field(default_factory=set)
     _issued: int = 0
@@ -94,6 +104,7 @@ class StandIn:
         def mutation(name: str, usual: Callable[[dict[str, Any]], Any]) -> Callable[..., Any]:
             def resolve(_info: Any, input: dict[str, Any]) -> Any:
                 self.calls.append((name, input))
+                self.came[name].set()
                 scripted = self.results.get(name)
                 return scripted.pop(0) if scripted else usual(input)
 
@@ -107,6 +118,9 @@ class StandIn:
                 lambda _: {"__typename": "StartConversationPayload", "conversation": {"id": "conversation-1"}},
             ),
             "sendMessage": mutation("sendMessage", self._send),
+            "stopAnswer": mutation(
+                "stopAnswer", lambda given: {"__typename": "StopAnswerPayload", "answer": {"id": given["answerId"]}}
+            ),
         }
 
     def _sign_in(self, given: dict[str, Any]) -> Any:
@@ -190,6 +204,8 @@ class StandIn:
                         pass
                     self.left.set()
                     return socket
+                case UntilCalled():
+                    await self.came[step.name].wait()
                 case Errors():
                     error = _errors(step.code, step.message, step.retry_after_ms)["errors"]
                     await socket.send_json({"id": identity, "type": "error", "payload": error})

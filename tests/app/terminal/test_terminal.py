@@ -23,7 +23,7 @@ from terminal_scripts import (
     step,
     stopped,
 )
-from terminal_stand_in import Hang, StandIn
+from terminal_stand_in import Hang, StandIn, UntilCalled
 
 Asks = Callable[..., int]
 READY = progress("READY", 8, 8, 57)
@@ -241,24 +241,62 @@ def test_a_terminal_gets_a_progress_bar_and_is_left_in_order(stand_in: StandIn, 
     assert "\r\nFifteen minutes [1].\r\n" in text
 
 
-def test_ctrl_c_leaves_with_130_and_one_line_and_unsubscribes(stand_in: StandIn) -> None:
-    stand_in.answers = [[started(), delta(2, "Fif"), Hang()]]
+def interrupted(stand_in: StandIn, *, after: str = "Fif") -> subprocess.Popen[bytes]:
+    """The command with Ctrl-C pressed once it has printed these words of its answer."""
     options = ("--url", stand_in.url, "--email", "a@x.example", "--password", "right")
     process = command_process("What?", *options)
     assert process.stdout is not None
     seen = b""
-    while not seen.endswith(b"\nFif"):  # the words of an unfinished line are there before the line is
+    while not seen.endswith(f"\n{after}".encode()):  # the words of an unfinished line are there before the line is
         block = os.read(process.stdout.fileno(), 4096)
         assert block, seen
         seen += block
+    process.send_signal(signal.SIGINT)
+    return process
 
+
+def test_ctrl_c_stops_the_answer_and_shows_what_it_has_said(stand_in: StandIn) -> None:
+    stand_in.answers = [[started(), delta(2, "Fif"), UntilCalled("stopAnswer"), stopped(3, "Fif")]]
+
+    out, err = (process := interrupted(stand_in)).communicate(timeout=10)
+
+    assert process.returncode == 0
+    assert out.decode().startswith("\n\nThe answer was stopped; this is what it had said so far.\n")
+    assert err.decode() == "Stopping the answer. Ctrl-C again leaves.\n"
+    assert stand_in.called("stopAnswer") == [{"answerId": "answer-1"}]
+
+
+def test_a_second_ctrl_c_leaves_with_130_and_one_line_and_unsubscribes(stand_in: StandIn) -> None:
+    stand_in.answers = [[started(), delta(2, "Fif"), Hang()]]
+
+    process = interrupted(stand_in)
+    assert process.stderr is not None
+    assert process.stderr.readline() == b"Stopping the answer. Ctrl-C again leaves.\n"
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)
 
     assert (process.returncode, out) == (130, b"\n")
-    expected = "Interrupted. The answer is being finished without you: --conversation conversation-1."
+    expected = "Interrupted. The answer is being stopped: --conversation conversation-1."
     assert err.decode() == f"colloquy: {expected}\n"
     assert stand_in.left.wait(5)
+
+
+def test_an_answer_that_cannot_be_stopped_is_followed_on(stand_in: StandIn) -> None:
+    refusal = {"__typename": "NotFound", "code": "NOT_FOUND", "message": "There is no such answer."}
+    stand_in.results["stopAnswer"] = [refusal]
+    stand_in.answers = [[started(), delta(2, "Fif"), UntilCalled("stopAnswer"), delta(3, "teen"), Hang()]]
+
+    process = interrupted(stand_in)
+    assert process.stderr is not None
+    told = [process.stderr.readline().decode() for _ in range(2)]
+    assert process.stdout is not None
+    assert os.read(process.stdout.fileno(), 4) == b"teen"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+
+    assert told[1] == "The answer could not be stopped: There is no such answer (NOT_FOUND).\n"
+    assert (process.returncode, out) == (130, b"\n")
+    assert b"The answer is being finished without you: --conversation conversation-1." in err
 
 
 def test_a_reader_that_goes_away_ends_the_command_without_a_traceback(stand_in: StandIn) -> None:
