@@ -211,8 +211,9 @@ async def running_product(settings: Settings, *, worker: bool = True, flush: boo
             await serving
             raise AssertionError("the API did not start")
         port = server.servers[0].sockets[0].getsockname()[1]
-        # Shorter than the server's five seconds: a connection that it is about to close is not used again.
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(keepalive_timeout=1)) as http:
+        # Shorter than the server's five seconds: a connection that it is about to close is not used again. Without a
+        # limit: a test's sockets stay open while it opens more.
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(keepalive_timeout=1, limit=0)) as http:
             yield Product(f"http://127.0.0.1:{port}", settings, app.state.services, http, app, server)
     finally:
         if working is not None:

@@ -17,7 +17,7 @@ from core.settings import Settings
 from datastores.conversation_changes import MOST_CHANGES
 from owner import as_owner, uuid_of
 from product import OperationFailed, Person, Product, running_product
-from wire import GeminiServer, gemini, in_time
+from wire import GeminiServer, Until, gemini, in_time
 
 CONVERSATION = """subscription($id: ID!, $after: String) { conversation(id: $id, after: $after) { __typename
   ... on ConversationStreamEvent { cursor }
@@ -146,6 +146,27 @@ async def test_a_second_device_on_another_process_sees_all_that_happens(made: tu
         }
         assert [device.answers[one]["status"] for one in (third, fourth)] == ["STOPPED", "STOPPED"]
         assert device.messages == await stored(settings, conversation)
+
+
+async def test_an_answer_that_waited_is_heard_of_when_it_begins(made: tuple[GeminiServer, Settings]) -> None:
+    server, settings = made
+    async with running_product(settings, worker=False) as product:
+        person = await product.sign_up()
+        conversation, states = await person.conversation(), []
+        wait = hold(server, ANSWER[0])
+        _, second = [await asked(person, conversation, QUESTION) for _ in range(2)]
+        await in_time(server.arrived.wait())
+        async with aclosing(changes(person, conversation)) as events:
+            async for event in events:
+                if event["__typename"] == "ConversationSnapshot":
+                    states.append(event["messages"][1]["answer"]["status"])
+                    server.script = [Until()]
+                    wait.event.set()
+                elif event["__typename"] == "AnswerChanged" and event["answer"]["id"] == second:
+                    states.append(event["answer"]["status"])
+                    break
+        await stop(person, second)
+    assert states == ["PENDING", "STREAMING"]
 
 
 async def test_whoever_goes_on_after_any_cursor_knows_the_same_in_the_end(made: tuple[GeminiServer, Settings]) -> None:
