@@ -6,11 +6,13 @@ The overridden methods are private to uvicorn: `tests/app/test_socket_limits.py`
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from app.headers import refusal_headers
 from app.message_budget import BudgetedServer, MessageBudget, TooManyMessagesError
 from core.settings import Settings
 
@@ -25,11 +27,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     messages_per_second = 20
     messages_burst = 150
+    headers_of_refusals: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.conn = BudgetedServer(
             MessageBudget(self.messages_per_second, self.messages_burst),
+            self.headers_of_refusals,
             max_size=self.config.ws_max_size,
             logger=logging.getLogger("uvicorn.error"),
         )
@@ -80,8 +84,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
 def socket_protocol(settings: Settings) -> type[SocketProtocol]:
     """The protocol with the settings' budget of messages."""
-    budget = {
+    given = {
         "messages_per_second": settings.socket_messages_per_second,
         "messages_burst": settings.socket_messages_burst,
+        "headers_of_refusals": refusal_headers(settings),
     }
-    return type("SocketProtocol", (SocketProtocol,), budget)
+    return type("SocketProtocol", (SocketProtocol,), given)
