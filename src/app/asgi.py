@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.client_address import ClientAddress
 from app.cookies import HEADER
 from app.files import original
-from app.graphql import ColloquyGraphQL
+from app.graphql import COST_HEADER, ColloquyGraphQL
 from app.headers import BrowserHeaders
 from app.health import healthz, readyz
 from app.request_protocol import DRAINING
@@ -99,7 +99,7 @@ def _cors(settings: Settings) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type", "last-event-id", HEADER, *PREFLIGHT_HEADERS],
+            allow_headers=["authorization", "content-type", "last-event-id", COST_HEADER, HEADER, *PREFLIGHT_HEADERS],
             # A page reads only what it is shown.
             expose_headers=["retry-after"],
             allow_credentials=True,

@@ -40,6 +40,8 @@ log = structlog.get_logger(__name__)
 _BAD = RequestErrorCode.BAD_USER_INPUT
 _CODES = {413: RequestErrorCode.LIMIT_EXCEEDED}
 _METHODS = ("GET", "POST")
+COST_HEADER = "x-colloquy-cost"
+"""Of a request that asks what it costs."""
 
 
 class ColloquyGraphQL(StreamingGraphQL):
@@ -108,7 +110,7 @@ class ColloquyGraphQL(StreamingGraphQL):
         cookie = cookie_of(request, response, self._services.settings)
         context = Context(self._services, None, self._public_url(request), client, cookie)
         context.authenticate(request.headers.get("authorization"))
-        if request.headers.get("x-colloquy-cost") == "1":
+        if request.headers.get(COST_HEADER) == "1":
             context.report_cost()
         request.state.context = context
         if isinstance(request, Request):

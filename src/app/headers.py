@@ -22,14 +22,22 @@ HSTS: Final = "max-age=31536000"
 """A year. Hosts below this one are the operator's business, so they are not included."""
 
 
+def browser_headers(settings: Settings) -> dict[str, str]:
+    """Of every response, where it does not say otherwise itself."""
+    return COMMON | ({"Strict-Transport-Security": HSTS} if settings.environment == "production" else {})
+
+
+def refusal_headers(settings: Settings) -> dict[str, str]:
+    """Of what is refused before the application is asked."""
+    return browser_headers(settings) | ({"Vary": "Origin"} if settings.cors_origins else {})
+
+
 class BrowserHeaders:
-    """Adds what a response does not say itself. Outermost, so that no error escapes it."""
+    """Adds what a response does not say itself. Outermost, so that no error of the application escapes it."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._headers = dict(COMMON)
-        if settings.environment == "production":
-            self._headers["Strict-Transport-Security"] = HSTS
+        self._headers = browser_headers(settings)
         self._per_origin = bool(settings.cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

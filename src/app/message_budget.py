@@ -1,12 +1,15 @@
-"""How many frames one WebSocket may send."""
+"""How many frames one WebSocket may send, and with what headers one is refused."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from websockets.exceptions import ProtocolError
 from websockets.frames import Frame
+from websockets.http11 import Response
 from websockets.server import ServerProtocol
 
 TOO_MANY = 4429
@@ -38,11 +41,22 @@ class MessageBudget:
 
 
 class BudgetedServer(ServerProtocol):
-    """Parses frames until there is one too many: what has arrived behind it is not even looked at."""
+    """Parses frames until there is one too many: what has arrived behind it is not even looked at.
 
-    def __init__(self, budget: MessageBudget, **options: Any) -> None:
+    What refuses a handshake has the headers of every other response.
+    """
+
+    def __init__(self, budget: MessageBudget, headers: Mapping[str, str], **options: Any) -> None:
         super().__init__(**options)
         self._budget = budget
+        self._headers = headers
+
+    def send_response(self, response: Response) -> None:
+        """Called for the answer to a handshake."""
+        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            for name, value in self._headers.items():
+                response.headers.setdefault(name, value)
+        super().send_response(response)
 
     def recv_frame(self, frame: Frame) -> None:
         """Called for each frame of any kind, pieces of messages and control frames among them."""

@@ -7,11 +7,14 @@ The overridden methods are private to uvicorn: `tests/app/test_request_head.py` 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any, ClassVar
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from app.headers import refusal_headers
 from app.response_watch import ResponseWatch, UnreadResponses
 from core.settings import Settings
 
@@ -29,6 +32,7 @@ class RequestProtocol(HttpToolsProtocol):
 
     head_seconds = 30.0
     unread: UnreadResponses
+    headers_of_refusals: ClassVar[Mapping[str, str]] = {}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Called once; the first request is expected at once."""
@@ -134,7 +138,7 @@ class RequestProtocol(HttpToolsProtocol):
         if self._too_large:
             self._refuse_too_large()
         else:
-            super().send_400_response(msg)
+            self._refuse(HTTPStatus.BAD_REQUEST, msg)
 
     def _count(self, *parts: bytes) -> None:
         self._head_bytes += sum(map(len, parts))
@@ -160,8 +164,15 @@ class RequestProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: HTTPStatus, reason: str) -> None:
         self._stop_timer()
-        head = f"HTTP/1.1 {status.value} {status.phrase}\r\nconnection: close\r\ncontent-type: text/plain\r\n"
-        self.transport.write(f"{head}content-length: {len(reason)}\r\n\r\n{reason}".encode())
+        given: dict[str, Any] = {
+            "connection": "close",
+            "content-type": "text/plain; charset=utf-8",
+            "content-length": len(reason),
+            **self.headers_of_refusals,
+        }
+        lines = [f"{name}: {value}\r\n" for name, value in given.items()]
+        head = f"HTTP/1.1 {status.value} {status.phrase}\r\n{''.join(lines)}"
+        self.transport.write(f"{head}\r\n{reason}".encode())
         self.transport.close()
         self._watch.begin()
 
@@ -169,4 +180,9 @@ class RequestProtocol(HttpToolsProtocol):
 def request_protocol(settings: Settings) -> type[RequestProtocol]:
     """The protocol with the settings' times and sizes."""
     unread = UnreadResponses(settings.response_timeout, settings.responses_max_bytes)
-    return type("RequestProtocol", (RequestProtocol,), {"head_seconds": settings.request_timeout, "unread": unread})
+    given = {
+        "head_seconds": settings.request_timeout,
+        "unread": unread,
+        "headers_of_refusals": refusal_headers(settings),
+    }
+    return type("RequestProtocol", (RequestProtocol,), given)

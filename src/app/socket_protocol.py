@@ -12,11 +12,13 @@ import socket
 import struct
 import termios
 from asyncio.transports import BaseTransport, Transport
-from typing import Any, Final, Protocol, cast
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Protocol, cast
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from app.headers import refusal_headers
 from app.message_budget import BudgetedServer, MessageBudget, TooManyMessagesError
 from core.settings import Settings
 
@@ -51,11 +53,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     messages_per_second = 20
     messages_burst = 150
+    headers_of_refusals: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.conn = BudgetedServer(
             MessageBudget(self.messages_per_second, self.messages_burst),
+            self.headers_of_refusals,
             max_size=self.config.ws_max_size,
             logger=logging.getLogger("uvicorn.error"),
         )
@@ -202,5 +206,6 @@ def socket_protocol(settings: Settings) -> type[SocketProtocol]:
         "stall_timeout": settings.socket_stall_timeout,
         "messages_per_second": settings.socket_messages_per_second,
         "messages_burst": settings.socket_messages_burst,
+        "headers_of_refusals": refusal_headers(settings),
     }
     return type("SocketProtocol", (SocketProtocol,), own)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 
 from app.cookies import COOKIE
+from app.headers import COMMON, HSTS
 from core.settings import Settings
 from owner import as_owner
 from product import PASSWORD, START, Product, running_product
@@ -28,6 +31,7 @@ async def open_to_app(shared_settings: Settings, product: Product) -> AsyncItera
     """The shared product's data, served once more: in production, to pages of `APP`."""
     settings = shared_settings.model_copy(
         update={"environment": "production", "cors_origins": (APP,), "account_url": f"{APP}/account"}
+        | {"request_timeout": 1.0}
     )
     async with running_product(settings, worker=False, flush=False) as running:
         yield running
@@ -80,6 +84,37 @@ async def test_every_response_carries_the_headers_errors_included(
     assert headers["Vary"] == "Origin"
 
 
+UPGRADE = "Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n"
+BELOW = {
+    "no HTTP": ("nonsense\r\n\r\n", 400),
+    "a head that is too large": (f"GET / HTTP/1.1\r\nX-Long: {'x' * 70_000}\r\n\r\n", 431),
+    "a head without an end": ("GET / HTTP/1.1\r\nHost: x\r\n", 408),
+    "an upgrade from elsewhere": (f"GET /graphql HTTP/1.1\r\n{UPGRADE}{KEY}Origin: {EVIL}\r\n\r\n", 403),
+    "an upgrade at another address": (f"GET /nothing HTTP/1.1\r\n{UPGRADE}{KEY}\r\n", 403),
+    "an upgrade without a key": (f"GET /graphql HTTP/1.1\r\n{UPGRADE}\r\n", 400),
+    "an upgrade of another version": (f"GET /graphql HTTP/1.1\r\n{UPGRADE.replace('13', '12')}{KEY}\r\n", 400),
+    "an upgrade by POST": (f"POST /graphql HTTP/1.1\r\n{UPGRADE}{KEY}\r\n", 405),
+}
+
+
+@pytest.mark.parametrize("what", BELOW)
+async def test_what_is_refused_before_the_application_carries_them_too(open_to_app: Product, what: str) -> None:
+    sent, status = BELOW[what]
+    address = urlsplit(open_to_app.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(sent.encode())
+    line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+    writer.close()
+    pairs = [header.partition(": ")[::2] for header in lines]
+    headers = {name.lower(): value for name, value in pairs}
+    assert int(line.split()[1]) == status
+    assert len(headers) == len(pairs), "none is there twice"
+    for name, value in (COMMON | {"Strict-Transport-Security": HSTS, "Vary": "Origin"}).items():
+        assert headers[name.lower()] == value
+    assert headers["content-type"].startswith("text/plain")
+
+
 async def test_a_fault_of_ours_carries_them_too(settings: Settings) -> None:
     async with running_product(settings, worker=False) as product:
         person = await product.sign_up()
@@ -100,6 +135,7 @@ async def test_in_development_browsers_are_not_bound_to_https(product: Product) 
 
 async def test_a_preflight_allows_a_page_of_the_settings_what_it_needs_and_no_more(open_to_app: Product) -> None:
     names = ["authorization", "content-type", "x-colloquy-csrf", "x-colloquy-preflight", "apollo-require-preflight"]
+    names.append("x-colloquy-cost")
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": ",".join(names)}
     status, response, _ = await send(open_to_app, None, "OPTIONS", Origin=APP, **asked)
     assert status == 200

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from target import SUBSCRIPTION, VIEWER, Attack, Target, of_flood, of_socket, of_stream, of_upgrade
+from target import AT_ONCE_SECONDS, SUBSCRIPTION, VIEWER, Attack, Target, of_flood, of_socket, of_stream, of_upgrade
 
 from core.settings import Settings
 from raw_socket import BINARY, PING, PONG, RawSocket, frame, operation
@@ -124,11 +124,25 @@ ROWS: Final = [
     Attack("a socket on which nothing comes", "close 4408", _frames(sign_in=False), fewest=1),
     Attack("init twice", "close 4429", _inits),
     Attack("an id twice", "close 4409", _an_id_twice),
-    Attack("more operations than a socket may have", "error LIMIT_EXCEEDED socket_operations", flood, MOST, 1),
+    Attack(
+        "more operations than a socket may have",
+        "error LIMIT_EXCEEDED socket_operations",
+        flood,
+        MOST,
+        1,
+        gap=AT_ONCE_SECONDS,
+    ),
     Attack("1,000 subscribes on one socket", "close 4429", lambda target: _subscribes(target, MANY)),
     # Floods
     Attack("a flood of pings", "close 4429", _stream(_PING)),
-    Attack("a flood of pings on all sockets of an address", "close 4429", _stream(_PING, sockets=SOCKETS), SOCKETS, 1),
+    Attack(
+        "a flood of pings on all sockets of an address",
+        "close 4429",
+        _stream(_PING, sockets=SOCKETS),
+        SOCKETS,
+        1,
+        gap=AT_ONCE_SECONDS,
+    ),
     Attack("a flood of pongs", "close 4429", _stream(frame(b'{"type":"pong"}'))),
     Attack("a flood of completes", "close 4429", _stream(frame(b'{"type":"complete","id":"none"}'))),
     Attack("a flood of empty messages", "close 4429", _stream(frame(b""))),
@@ -142,6 +156,7 @@ ROWS: Final = [
         _stream(frame(b"", PING), sockets=SOCKETS),
         SOCKETS,
         1,
+        gap=AT_ONCE_SECONDS,
     ),
     # Upgrades
     Attack("a socket from elsewhere", "403", lambda target: of_upgrade(target, Origin="https://evil.example")),

@@ -21,8 +21,12 @@ from core.settings import Settings
 from product import Person
 from raw_socket import Closed, RawSocket, Refused
 
-REFUSAL_SECONDS = 0.1
-"""Asserted of a refusal: twice the aim."""
+REFUSAL_SECONDS = 0.05
+"""Asserted of a refusal, in the mean: the aim."""
+GAP_SECONDS = 0.2
+"""Asserted of the longest wait: twice the aim."""
+AT_ONCE_SECONDS = 0.4
+"""The same where ten expensive requests, or a hundred sockets, come in one moment."""
 REFUSED = 400
 """Of a document that is not executed, as the draft of GraphQL over HTTP has it for this type of response."""
 RESPONSE_JSON = "application/graphql-response+json"
@@ -132,6 +136,8 @@ class Attack:
     """How often it is sent at least."""
     cpu: float = REFUSAL_SECONDS
     """Seconds of CPU that one may take on a quiet machine."""
+    gap: float = GAP_SECONDS
+    """Seconds that the viewer may wait then."""
 
 
 def outcome(status: int, body: bytes) -> str:
