@@ -39,7 +39,9 @@ class RequestProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._head_bytes = 0
         self._unfinished_bytes = 0
-        self._too_large = self._begins = self._in_body = False
+        self._too_large = self._in_body = False
+        self._turns = False
+        """Whether a request has begun or ended in what is being read."""
         self._head_timer: asyncio.TimerHandle | None = None
         self._answering: RequestResponseCycle | None = None
         self._watch = ResponseWatch(transport, self.unread)
@@ -90,7 +92,7 @@ class RequestProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Called for what has arrived, at most 256 KiB."""
-        self._begins = False
+        self._turns = False
         super().data_received(data)
         if self.transport.is_closing() or self.transport.get_protocol() is not self:
             return
@@ -98,8 +100,8 @@ class RequestProtocol(HttpToolsProtocol):
         if answered and self._head_timer is None and self.timeout_keep_alive_task is None:
             # uvicorn stopped its own timer, though it was an empty line, or a body that nobody waits for.
             self._expect_head()
-        if self._head_timer is not None and not self._in_body and not self._begins:
-            # Where a request has just begun, what came before it is none of its head.
+        if self._head_timer is not None and not self._in_body and not self._turns:
+            # Where a request has just begun or ended, what came before is none of the next one's head.
             self._unfinished_bytes += len(data)
             if self._unfinished_bytes > HEAD_BYTES:
                 self._refuse_too_large()
@@ -107,7 +109,7 @@ class RequestProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Called at a request's first byte."""
         super().on_message_begin()
-        self._begins = True
+        self._turns = True
         self._head_bytes = self._unfinished_bytes = 0
         self._expect_head()
 
@@ -129,7 +131,7 @@ class RequestProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Called at a request's end."""
-        self._in_body = False
+        self._in_body, self._turns = False, True
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:

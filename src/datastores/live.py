@@ -82,7 +82,10 @@ class LiveFeed:
 
 
 class _OneConnection(PubSub):
-    """Raises when its connection is lost, where redis-py would open another in whichever task comes upon it first."""
+    """Raises when its connection is lost, where redis-py would open another in whichever task comes upon it first.
+
+    The overridden method is private to redis-py: `tests/datastores/test_live.py` shows that it is still called.
+    """
 
     async def _disconnect_raise_connect(self, conn: Connection, error: BaseException) -> None:
         await conn.disconnect()
