@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -14,33 +14,23 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from answers.asking import Asking, Candidate
-from answers.budget import Fitted, fit
 from answers.citations import CitationFilter
-from answers.memory import Memory, Recall
-from answers.pace import Pace
+from answers.ground import Ground
+from answers.memory import Recall
 from answers.patience import Patience
-from answers.prompt import HISTORY_MESSAGES, RULES, build_request
-from answers.retrieval import retrieve, told
+from answers.prompt import build_request
+from answers.retrieval import told
+from answers.services import Services
 from answers.writer import MAX_DELTA_CHARS, AnswerWriter
 from core.errors import ErrorCode, FailureError, ProviderError
 from core.ids import TenantId
-from core.settings import Settings
-from datastores import answer_attempts, answers, conversations
+from datastores import answer_attempts, answers
 from datastores.answer_events import AnswerStepKind, Body, Cited, Completed, Delta, Failed, Step, Stopped
-from datastores.answer_log import AnswerLog, SupersededError
-from datastores.answer_slots import AnswerSlots
+from datastores.answer_log import SupersededError
 from datastores.answer_turns import ClaimedAnswer
-from datastores.context_cache import Turn
-from datastores.conversation_news import ConversationNews
-from datastores.live import LiveChannels
-from datastores.models import AnswerStatus, MessageRole
-from datastores.postgres import Postgres
-from datastores.records import PassageRecord
+from datastores.models import AnswerStatus
 from datastores.redis_client import REDIS_ERRORS
-from datastores.transactions import LazyRead
 from providers.base import ChatEvent, ChatFinished, ChatRequest, StopReason, TextDelta
-from providers.follow_ups import standalone
-from providers.registry import Providers
 
 MAX_ATTEMPTS = 3
 """Attempts whose producer vanished in the middle; those that it handed over do not count."""
@@ -58,21 +48,6 @@ log = structlog.get_logger(__name__)
 
 class StopRequestedError(Exception):
     """A person has stopped the answer: it ends with what it has said."""
-
-
-@dataclass(slots=True)
-class Services:
-    """What producing needs of the process."""
-
-    settings: Settings
-    postgres: Postgres
-    answer_log: AnswerLog
-    slots: AnswerSlots
-    providers: Providers
-    pace: Pace
-    memory: Memory
-    live: LiveChannels
-    news: ConversationNews
 
 
 class Attempt:
@@ -102,8 +77,7 @@ class Attempt:
             services.settings, ask=self._ask, begun=lambda: self._first_token_ms is not None, tell=self._tell
         )
         self._request: ChatRequest | None = None
-        self._history: list[Turn] = []
-        """What went before the question, all of it."""
+        self._ground = Ground(services, tenant_id, claimed)
         self._recall = Recall(services.memory.answers, tenant_id, claimed)
 
     def interrupt(self, reason: FailureError | StopRequestedError) -> None:
@@ -204,8 +178,7 @@ class Attempt:
 
     async def _stream(self) -> None:
         self._writer.say([Step(AnswerStepKind.RETRIEVING)])
-        found = await self._gather()
-        fitted = self._fit(found)
+        fitted = await self._ground.gather()
         self._filter = CitationFilter(fitted.passages)
         self._writer.say([Step(AnswerStepKind.READING, told(fitted.passages))])
         if fitted.told is not None:
@@ -244,38 +217,6 @@ class Attempt:
             # A library has made its own error of the cancellation: nobody is asked again.
             raise self._interruption
         self._writer.say([Step(AnswerStepKind.RETRYING, detail)])
-
-    def _fit(self, passages: list[PassageRecord]) -> Fitted:
-        claimed = self._claimed
-        budget = claimed.context_tokens or self._services.settings.context_tokens
-        return fit((RULES, claimed.instructions, claimed.question), passages, self._history, budget)
-
-    async def _gather(self) -> list[PassageRecord]:
-        """Read what went before, and find passages."""
-        claimed = self._claimed
-        embeddings = self._services.providers.embeddings(claimed.embedding_model_id)
-        # Two transactions, with the embedding of the question between them: no connection waits for a model.
-        self._history = await self._turns_before()
-        earlier = [turn.text for turn in self._history if turn.role is MessageRole.USER]
-        async with aclosing(LazyRead(self._services.postgres, self._tenant_id)) as reads:
-            return await retrieve(
-                reads,
-                embeddings,
-                standalone(claimed.question, earlier),
-                top_k=self._services.settings.retrieval_top_k,
-                assistant_id=claimed.assistant_id,
-            )
-
-    async def _turns_before(self) -> list[Turn]:
-        claimed, contexts = self._claimed, self._services.memory.contexts
-        kept = await contexts.get(self._tenant_id, claimed.conversation_id, claimed.previous_question)
-        if kept is not None:
-            return kept
-        async with aclosing(LazyRead(self._services.postgres, self._tenant_id)) as reads:
-            said = await conversations.history_before(
-                reads, claimed.conversation_id, claimed.question_sequence, HISTORY_MESSAGES
-            )
-        return [Turn(message.role, message.text) for message in said]
 
     async def _forward(self, stream: AsyncGenerator[ChatEvent, None]) -> None:
         """Carry the provider's text to the log, piece by piece; `provider_timeout` bounds each wait."""
@@ -357,21 +298,7 @@ class Attempt:
         self._writer.say([terminal])
         await self._writer.settle()
         await self._services.news.tell(self._tenant_id, self._claimed.conversation_id)
-        await self._remember_turn(outcome)
-
-    async def _remember_turn(self, outcome: answers.Outcome) -> None:
-        """Have what was said at hand for the next question."""
-        claimed, contexts = self._claimed, self._services.memory.contexts
-        if claimed.regenerated and outcome.status is not AnswerStatus.COMPLETED:
-            # The conversation goes on with the answer that was there before.
-            await contexts.forget(self._tenant_id, claimed.conversation_id)
-            return
-        turns = [*self._history, Turn(MessageRole.USER, claimed.question)]
-        if outcome.text:
-            turns.append(Turn(MessageRole.ASSISTANT, outcome.text))
-        await contexts.put(
-            self._tenant_id, claimed.conversation_id, claimed.question_sequence, turns[-HISTORY_MESSAGES:]
-        )
+        await self._ground.remember(outcome)
 
     @property
     def _model_asked_at(self) -> datetime:

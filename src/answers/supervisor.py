@@ -10,7 +10,8 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
-from answers.producer import Attempt, Services, StopRequestedError
+from answers.producer import Attempt, StopRequestedError
+from answers.services import Services
 from core.errors import ErrorCode, FailureError
 from core.ids import TenantId
 from core.tasks import end_tasks, see_through

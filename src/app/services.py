@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from answers.memory import Memory
 from answers.pace import Pace
-from answers.producer import Services as ProducerServices
+from answers.services import Services as ProducerServices
 from answers.supervisor import AnswerSupervisor
 from core.errors import ConfigurationError
 from core.keyed_locks import KeyedLocks
