@@ -10,13 +10,14 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from redis.asyncio import Connection, Redis
 from redis.asyncio.client import PubSub
 
 from core.tasks import end_tasks
+from datastores.pushed_messages import PushedMessages
 from datastores.redis_client import REDIS_ERRORS
 
 FEED_LIMIT = 512
@@ -110,6 +111,8 @@ class LiveChannels:
         """What this connection has been told to listen to."""
         self._task: asyncio.Task[None] | None = None
         self._connections = 0
+        self._unanswered = 0
+        """Pings since something came."""
         self.connected = False
         """Whether there is a connection that hears what is published now, as far as we know."""
 
@@ -195,34 +198,36 @@ class LiveChannels:
             self.connected = True
             self._connections += 1
             self._changed.update(self._listeners)
-            sending = asyncio.create_task(self._send(pubsub), name="live-channels-send")
+            work = [
+                asyncio.create_task(self._receive(pubsub), name="live-channels-receive"),
+                asyncio.create_task(self._send(pubsub), name="live-channels-send"),
+            ]
             try:
-                await self._receive(pubsub, sending)
+                ended, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                await end_tasks([sending])
-                if not sending.cancelled():
-                    sending.exception()  # of the same connection, whose loss is told already
+                await end_tasks(work)
+            for task in ended:
+                task.result()
 
-    async def _receive(self, pubsub: PubSub, sending: asyncio.Task[None]) -> None:
-        """Deliver until the connection is lost, or the task that sends on it has found it so."""
-        loop = asyncio.get_running_loop()
-        pinged, unanswered = loop.time(), 0
-        while not sending.done():
-            message = await pubsub.get_message(timeout=PING_SECONDS)
-            if message is not None:
-                unanswered = 0
-                self._deliver(message["type"], message["channel"], message["data"])
-            if loop.time() - pinged >= PING_SECONDS:
-                # Pings are counted, not seconds: a process that was held up must not take that for silence.
-                if unanswered >= UNANSWERED_PINGS:
-                    raise TimeoutError("the listening connection is silent")
-                pinged, unanswered = loop.time(), unanswered + 1
-                await pubsub.ping()
-        await sending
+    async def _receive(self, pubsub: PubSub) -> None:
+        """Deliver until the connection is lost."""
+        pushed = PushedMessages(pubsub)
+        while True:
+            for kind, channel, data in await pushed.read():
+                self._deliver(kind, channel.decode(), data)
+            self._unanswered = 0
 
     async def _send(self, pubsub: PubSub) -> None:
-        """Tell Redis what is followed and what no longer is, whenever that changes."""
+        """Tell Redis what is followed and what no longer is, whenever that changes, and ask whether it is there."""
+        loop = asyncio.get_running_loop()
+        self._unanswered, next_ping = 0, loop.time() + PING_SECONDS
         while True:
+            if loop.time() >= next_ping:
+                # Pings are counted, not seconds: a process that was held up must not take that for silence.
+                if self._unanswered >= UNANSWERED_PINGS:
+                    raise TimeoutError("the listening connection is silent")
+                self._unanswered, next_ping = self._unanswered + 1, loop.time() + PING_SECONDS
+                await pubsub.ping()
             self._change.clear()
             changed, self._changed = self._changed, set()
             ended = [channel for channel in changed if channel in self._subscribed and channel not in self._listeners]
@@ -236,11 +241,12 @@ class LiveChannels:
             if begun:
                 self._subscribed.update(begun)
                 await pubsub.subscribe(*begun)
-            await self._change.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(next_ping):
+                    await self._change.wait()
 
-    def _deliver(self, kind: str, channel: bytes | str | None, data: bytes) -> None:
-        name = channel.decode() if isinstance(channel, bytes) else channel or ""
-        if kind == "message":
+    def _deliver(self, kind: bytes, name: str, data: Any) -> None:
+        if kind == b"message":
             for listener in tuple(self._listeners.get(name, ())):
                 try:
                     listener.push(data)
@@ -248,7 +254,7 @@ class LiveChannels:
                     # The connection has other listeners, who are not to go deaf with this one.
                     log.exception("a listener failed", channel=name)
                     listener.mark_gap()
-        elif kind == "subscribe" and (confirmed := self._confirmed.get(name)):
+        elif kind == b"subscribe" and (confirmed := self._confirmed.get(name)):
             # Confirmed again: its channel was left and joined in one moment, and what was published between is lost.
             again = confirmed.done()
             if not again:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 from collections.abc import AsyncIterator
 
 import pytest
+from redis._parsers.hiredis import _AsyncHiredisParser
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
+from redis.asyncio.connection import AbstractConnection
 
 from core.settings import Settings
 from core.tasks import end_tasks
@@ -116,3 +119,23 @@ def test_redis_py_comes_by_the_private_method_that_keeps_it_from_connecting_in_a
     assert list(inspect.signature(PubSub._disconnect_raise_connect).parameters) == ["self", "conn", "error"]
     assert _OneConnection._disconnect_raise_connect is not PubSub._disconnect_raise_connect
     assert "self._disconnect_raise_connect(" in inspect.getsource(PubSub._execute)
+
+
+def test_the_parser_has_what_messages_are_read_by() -> None:
+    """Private to redis-py: an upgrade that moves it must fail here."""
+    source = inspect.getsource(_AsyncHiredisParser)
+    assert "self._reader.gets()" in source
+    assert "response is NOT_ENOUGH_DATA" in source
+    assert inspect.iscoroutinefunction(_AsyncHiredisParser.read_from_socket)
+    assert inspect.iscoroutinefunction(PubSub.handle_message)
+    assert "self._parser" in inspect.getsource(AbstractConnection)
+
+
+async def test_what_is_unsubscribed_is_forgotten_by_the_library_too(live: LiveChannels, redis: Redis) -> None:
+    async with live.follow("watched"):
+        pass
+    async with live.follow("next") as feed:
+        await _heard(redis, feed, "next", "a message")
+        (pubsub,) = [each for each in gc.get_objects() if isinstance(each, _OneConnection) and b"next" in each.channels]
+        assert b"watched" not in pubsub.channels
+        assert not pubsub.pending_unsubscribe_channels
