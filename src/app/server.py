@@ -43,7 +43,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         # What is there now stays: modules, the schema. A full collection would look at all of it, and hold up every
-        # stream for as long, some hundred milliseconds.
+        # stream for as long.
         gc.collect()
         gc.freeze()
 
