@@ -19,8 +19,8 @@ async def test_a_large_result_is_whole_and_others_are_answered_before_it(
 ) -> None:
     person = await product.sign_up()
     document = (await person.upload(b"A document of many values."))["document"]["id"]
-    lists = " ".join(f"a{number}: nodes(ids: $ids) {{ ...F }}" for number in range(10))
-    selection = "id name contentType byteSize uploadedBy { id }"
+    lists = " ".join(f"a{number}: nodes(ids: $ids) {{ ...F }}" for number in range(11))
+    selection = "id name contentType byteSize pageCount uploadedBy { id }"
     query = f"query($ids: [ID!]!) {{ {lists} }} fragment F on Document {{ {selection} }}"
     longest = 0.0
     # A full collection takes 150 ms in this process, which has all tests in it.
@@ -39,10 +39,10 @@ async def test_a_large_result_is_whole_and_others_are_answered_before_it(
         watching = asyncio.create_task(watch())
         data = await person.query(query, ids=[document] * 100)
         watching.cancel()
-    assert [len(found) for found in data.values()] == [100] * 10
+    assert [len(found) for found in data.values()] == [100] * 11
     uploader = {"id": person.user_id}
     assert all(one["id"] == document and one["uploadedBy"] == uploader for found in data.values() for one in found)
     # The uploader is the person, who is known.
     assert len(statements) == 1
-    # Without turns this is 50 ms and more; the rest is what the response's reader in this process takes.
-    assert longest < 3 * STRETCH_SECONDS
+    # Without rests this is 65 ms and more; with them a stretch, and the step that it ends with.
+    assert longest < 2 * STRETCH_SECONDS
