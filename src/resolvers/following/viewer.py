@@ -87,7 +87,9 @@ class AnswerViewer:
                 if self._pass_on():
                     self._in_hand = True
                     return self._take()
-                if self._in_step or self._pending or self._ended:
+                if self._ended:
+                    break  # the last event went to the outlet
+                if self._in_step or self._pending:
                     await self._sleep()
                 elif self._outlet is not None and not self._outlet.writable:
                     # Nothing is read for a socket that takes nothing.
