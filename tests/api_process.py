@@ -77,7 +77,7 @@ class ApiProcess:
     def serving(self) -> list[psutil.Process]:
         """The processes of `serve --processes`, but for the one that started them."""
         children = psutil.Process(self._process.pid).children()
-        return [child for child in children if "multiprocessing.spawn" in " ".join(child.cmdline())]
+        return [child for child in children if "multiprocessing.spawn" in " ".join(_command_line(child))]
 
     def send(self, number: int) -> None:
         """Send a signal."""
@@ -94,6 +94,13 @@ class ApiProcess:
         """End it at once, whatever a test has left open."""
         self._process.kill()
         self._process.wait()
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []  # it has just ended
 
 
 def _as_variable(value: object) -> str:

@@ -29,6 +29,17 @@ pytest_plugins = ["attack_report", "embedded_servers", "shares"]
 # tests/core/test_security.py looks at what that costs.
 security._hasher = argon2.PasswordHasher.from_parameters(argon2.profiles.CHEAPEST)
 
+LONG_SECONDS = 90
+"""Of a test marked `long` that does not say itself how long it may take."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts and kills processes has time for that on a busy machine, too."""
+    for item in items:
+        if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG_SECONDS))
+
+
 _RATES = ("anonymous", "keys", "sockets", "sign_in", "sign_up", "uploads", "mails")
 PLENTY = {
     **{f"rate_limit_{name}_per_minute": 1_000_000 for name in (*_RATES, "requests")},

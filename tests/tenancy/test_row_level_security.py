@@ -100,7 +100,7 @@ def _new(row: dict[str, Any], **changes: Any) -> str:
     """A copy of the row that no unique key forbids."""
     fresh: dict[str, Any] = {"id": new_id().hex, "email": f"{new_id().hex}@example.test", "sha256": new_id().hex * 2}
     fresh |= dict.fromkeys(("sequence", "ordinal", "number", "marker", "epoch"), 10000)
-    fresh["idempotency_key"] = None
+    fresh |= {"idempotency_key": None, "selected": False}
     return json.dumps(row | {name: value for name, value in fresh.items() if name in row} | changes)
 
 
