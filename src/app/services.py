@@ -26,6 +26,7 @@ from jobs.queue import JobQueue
 from jobs.services import JobServices
 from providers.mail.registry import mail_transport
 from providers.registry import Providers
+from resolvers.following.silence import SilenceWatch
 from resolvers.following.topic import AnswerTopics
 from resolvers.services import Rates, Services
 from resolvers.standing import Standings
@@ -68,6 +69,10 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
         live = LiveChannels(jobs.redis)
         await live.start()
         stack.push_async_callback(live.aclose)
+        topics = AnswerTopics(live, answer_log, jobs.postgres)
+        silence = SilenceWatch(topics, answer_log, jobs.postgres)
+        await silence.start()
+        stack.push_async_callback(silence.aclose)
         circuit = RedisCircuit()
         slots = AnswerSlots(jobs.redis, circuit, per_tenant=settings.rate_limit_concurrent_answers)
         supervisor = AnswerSupervisor(ProducerServices(settings, jobs.postgres, answer_log, slots, jobs.providers))
@@ -88,7 +93,7 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
             redis=jobs.redis,
             answer_log=answer_log,
             live=live,
-            topics=AnswerTopics(live, answer_log, jobs.postgres),
+            topics=topics,
             files=jobs.files,
             providers=jobs.providers,
             queue=jobs.queue,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -150,6 +151,18 @@ class AnswerLog:
         name, other, more, *raw = found
         events = [decode_event(data) for data in raw]
         return LogSlice(name.decode(), events, restarts=bool(other), more=bool(more))
+
+    async def tails(self, answers: Sequence[tuple[TenantId, UUID]]) -> list[tuple[str | None, int]]:
+        """For each answer, its log's generation (None: no log) and the number of its last event: one round trip."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for answer in answers:
+                pipe.hget(redis_keys.answer_meta(*answer), "generation")
+                pipe.llen(redis_keys.answer_log(*answer))
+            found = await pipe.execute()
+        return [
+            (name.decode() if name is not None else None, length)
+            for name, length in zip(found[::2], found[1::2], strict=True)
+        ]
 
     async def hold_lease(self, tenant_id: TenantId, answer_id: UUID, epoch: int) -> None:
         """Say that the producer of this epoch is alive, for `LEASE_MS`."""

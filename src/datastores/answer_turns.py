@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -151,6 +152,17 @@ async def unfinished(tx: PlatformTransaction, older_than: timedelta, limit: int)
         .limit(limit)
     )
     return [(TenantId(row[0]), row[1], row[2]) for row in await tx.rows(statement)]
+
+
+async def unfinished_among(
+    tx: PlatformTransaction, answers: Sequence[tuple[TenantId, UUID]]
+) -> set[tuple[TenantId, UUID]]:
+    """Those of these answers, of whatever tenants, that have not ended."""
+    key = sa.tuple_(_answers.c.tenant_id, _answers.c.id)
+    statement = sa.select(_answers.c.tenant_id, _answers.c.id).where(
+        key.in_(answers), _answers.c.status.in_(UNFINISHED)
+    )
+    return {(TenantId(row[0]), row[1]) for row in await tx.rows(statement)}
 
 
 async def next_pending(reads: Reads, conversation_id: UUID) -> UUID | None:

@@ -87,7 +87,9 @@ class AnswerViewer:
                 if self._pass_on():
                     self._in_hand = True
                     return self._take()
-                if self._in_step or self._pending or self._ended:
+                if self._ended:
+                    break
+                if self._in_step or self._pending:
                     await self._sleep()
                 elif self._outlet is not None and not self._outlet.writable:
                     # Nothing is read for a socket that takes nothing.
@@ -105,6 +107,11 @@ class AnswerViewer:
         """Stop following."""
         self._ended = True
         self._leave()
+
+    @property
+    def standing(self) -> Place | None:
+        """Where it waits for what is live."""
+        return Place(self._generation, self._sequence) if self._in_step and not self._pending else None
 
     def hear(self, event: LogEvent, encoded: bytes | None) -> None:
         """Pass on at once what is next, or keep it where that is not possible."""
