@@ -158,9 +158,13 @@ async def unfinished_among(
     tx: PlatformTransaction, answers: Sequence[tuple[TenantId, UUID]]
 ) -> set[tuple[TenantId, UUID]]:
     """Those of these answers, of whatever tenants, that have not ended."""
-    key = sa.tuple_(_answers.c.tenant_id, _answers.c.id)
-    statement = sa.select(_answers.c.tenant_id, _answers.c.id).where(
-        key.in_(answers), _answers.c.status.in_(UNFINISHED)
+    ids = sa.ARRAY(sa.Uuid)
+    tenants, own = (sa.bindparam(None, [answer[column] for answer in answers], type_=ids) for column in (0, 1))
+    wanted = sa.func.unnest(tenants, own).table_valued("tenant_id", "id").render_derived()
+    statement = (
+        sa.select(_answers.c.tenant_id, _answers.c.id)
+        .join(wanted, (wanted.c.tenant_id == _answers.c.tenant_id) & (wanted.c.id == _answers.c.id))
+        .where(_answers.c.status.in_(UNFINISHED))
     )
     return {(TenantId(row[0]), row[1]) for row in await tx.rows(statement)}
 
