@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +18,10 @@ from app.server import server_config
 from app.socket_protocol import EXTENSION
 from core.ids import NodeKind, TenantId, new_id, to_global
 from datastores import redis_keys
-from datastores.answer_events import Body
+from datastores.answer_events import Body, Cited, encode_event
+from datastores.answers import Outcome, finish
 from datastores.conversations import add_question
+from datastores.models import AnswerStatus
 from owner import as_owner, uuid_of
 from product import Person, Product, Server
 
@@ -68,10 +71,29 @@ class HeldAnswer:
             pipe.publish(redis_keys.answer_live(*self.key), data)
             await pipe.execute()
 
-    async def finish(self) -> None:
+    async def publish(self, sequence: int, body: Body) -> None:
+        """On the channel alone."""
+        data = encode_event(self.generation, sequence, body)
+        await self.person.product.services.redis.publish(redis_keys.answer_live(*self.key), data)
+
+    async def log(self, body: Body) -> None:
+        """In the log alone."""
+        self.sequence += 1
+        data = encode_event(self.generation, self.sequence, body)
+        await self.person.product.services.redis.rpush(redis_keys.answer_log(*self.key), data)
+
+    async def lose_log(self) -> None:
+        """As Redis does, in the end."""
+        keys = (redis_keys.answer_log(*self.key), redis_keys.answer_meta(*self.key))
+        await self.person.product.services.redis.delete(*keys)
+
+    async def finish(self, text: str = "", citations: Sequence[Cited] = ()) -> None:
         """As the producer does, before the terminal event."""
-        statement = "UPDATE answers SET status = 'COMPLETED' WHERE id = $1"
-        await as_owner(self.person.product.settings, statement, self.key[1])
+        outcome = Outcome(
+            AnswerStatus.COMPLETED, text, list(citations), "local", "extractive", "stop", None, None, None, None, 1
+        )
+        async with self.person.product.services.postgres.write(self.person.tenant_id) as tx:
+            assert await finish(tx, self.key[1], EPOCH, outcome, datetime.now(UTC))
 
 
 async def hold_answer(person: Person) -> HeldAnswer:

@@ -114,7 +114,7 @@ class Viewer(asyncio.Protocol):
 
 
 async def connect(
-    tally: Tally, port: int, answers: list[str], token: str | None, *, at_once: int = 64, per_socket: int = 1
+    tally: Tally, port: int, answers: list[str], token: str | None, *, at_once: int = 16, per_socket: int = 1
 ) -> list[Viewer]:
     """A viewer for each answer, all ready; `per_socket` of them on one connection, where there is a protocol for it."""
     loop = asyncio.get_running_loop()

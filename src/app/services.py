@@ -33,6 +33,7 @@ from jobs.queue import JobQueue
 from jobs.services import JobServices
 from providers.mail.registry import mail_transport
 from providers.registry import Providers
+from resolvers.following.silence import SilenceWatch
 from resolvers.following.topic import AnswerTopics
 from resolvers.services import Rates, Services
 from resolvers.standing import Standings
@@ -120,6 +121,10 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
         circuit = RedisCircuit()
         producing = await stack.enter_async_context(producer_services(settings, jobs, circuit, live))
         supervisor = await stack.enter_async_context(answer_supervisor(producing, sweeping=sweeping))
+        topics = AnswerTopics(live, producing.answer_log, jobs.postgres)
+        silence = SilenceWatch(topics, producing.answer_log, jobs.postgres)
+        await silence.start()
+        stack.push_async_callback(silence.aclose)
         audit_file = AuditFile(settings.data_dir / "logs" / "audit.log")
         stack.push_async_callback(audit_file.aclose)
         cache = make_cache(settings)
@@ -134,7 +139,7 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
             redis=jobs.redis,
             answer_log=producing.answer_log,
             live=live,
-            topics=AnswerTopics(live, producing.answer_log, jobs.postgres),
+            topics=topics,
             files=jobs.files,
             providers=jobs.providers,
             queue=jobs.queue,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -108,6 +109,16 @@ if position < length then answer[3] = 1 end
 return answer
 """
 
+# KEYS: log, meta, log, meta … Answers the generation and the length of each log.
+_TAILS = """
+local answer = {}
+for i = 1, #KEYS, 2 do
+  answer[i] = redis.call('HGET', KEYS[i + 1], 'generation')
+  answer[i + 1] = redis.call('LLEN', KEYS[i])
+end
+return answer
+"""
+
 # KEYS: lease. ARGV: epoch, milliseconds. An old epoch neither takes nor drops a newer one's lease.
 _HOLD = """
 local holder = redis.call('GET', KEYS[1])
@@ -154,6 +165,7 @@ class AnswerLog:
         self._hold = redis.register_script(_HOLD)
         self._drop = redis.register_script(_DROP)
         self._read = redis.register_script(_READ)
+        self._tails = redis.register_script(_TAILS)
 
     async def begin(self, tenant_id: TenantId, answer_id: UUID, epoch: int, events: list[Body]) -> str:
         """Start a new generation with these events as 1, 2, 3 … and return its name. Raises `SupersededError`."""
@@ -238,6 +250,12 @@ class AnswerLog:
         name, other, more, *raw = found
         events = [decode_event(data) for data in raw]
         return LogSlice(name.decode(), events, restarts=bool(other), more=bool(more))
+
+    async def tails(self, answers: Sequence[tuple[TenantId, UUID]]) -> list[tuple[str | None, int]]:
+        """For each answer, its log's generation (None: no log) and the number of its last event: one round trip."""
+        keys = [key(*answer) for answer in answers for key in (redis_keys.answer_log, redis_keys.answer_meta)]
+        found = await self._tails(keys=keys)
+        return [(name and name.decode(), length) for name, length in zip(found[::2], found[1::2], strict=True)]
 
     async def hold_lease(self, tenant_id: TenantId, answer_id: UUID, epoch: int) -> None:
         """Say that the producer of this epoch is alive, for `LEASE_MS`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -177,6 +178,21 @@ async def unfinished(tx: PlatformTransaction, older_than: timedelta, limit: int)
         .limit(limit)
     )
     return [(TenantId(row[0]), row[1], row[2]) for row in await tx.rows(statement)]
+
+
+async def unfinished_among(
+    tx: PlatformTransaction, answers: Sequence[tuple[TenantId, UUID]]
+) -> set[tuple[TenantId, UUID]]:
+    """Those of these answers, of whatever tenants, that have not ended."""
+    ids = sa.ARRAY(sa.Uuid)
+    tenants, own = (sa.bindparam(None, [answer[column] for answer in answers], type_=ids) for column in (0, 1))
+    wanted = sa.func.unnest(tenants, own).table_valued("tenant_id", "id").render_derived()
+    statement = (
+        sa.select(_answers.c.tenant_id, _answers.c.id)
+        .join(wanted, (wanted.c.tenant_id == _answers.c.tenant_id) & (wanted.c.id == _answers.c.id))
+        .where(_answers.c.status.in_(UNFINISHED))
+    )
+    return {(TenantId(row[0]), row[1]) for row in await tx.rows(statement)}
 
 
 async def next_pending(reads: Reads, conversation_id: UUID) -> UUID | None:

@@ -17,7 +17,7 @@ from datastores.answer_events import AnswerStepKind, Completed, Delta, Started, 
 from held_answer import WATCH, HeldAnswer, hold_answer, watching, without_outlets
 from owner import as_owner, until
 from product import Product
-from resolvers.following.topic import SILENCE_SECONDS
+from resolvers.following.silence import SILENCE_SECONDS
 from schema.execution import Executor, OperationScope, _looks_at_results
 from schema.operation_log import OperationLog
 

@@ -19,13 +19,16 @@ from datastores.postgres import Postgres
 from resolvers.following.outlet import Encoder
 from resolvers.following.past import AnswerPast, Page, Place
 
-SILENCE_SECONDS = 5.0
-"""After so long without an event the viewers look in the log and in PostgreSQL."""
 log = structlog.get_logger(__name__)
 
 
 class Listener(Protocol):
     """A viewer, as its topic knows it. The methods must not wait."""
+
+    @property
+    def standing(self) -> Place | None:
+        """The place that it has come to; None while it reads, or does not wait for what is live."""
+        ...
 
     def hear(self, event: LogEvent, encoded: bytes | None) -> None:
         """An event of the answer, in whatever order it came; `encoded` by the encoder it has joined with."""
@@ -42,14 +45,13 @@ class AnswerTopic:
     __slots__ = (
         "_audiences",
         "_channel",
-        "_heard_at",
-        "_key",
         "_past",
         "_reading",
-        "_silence",
         "_topics",
         "answer_id",
         "heard",
+        "heard_at",
+        "key",
     )
 
     def __init__(self, topics: AnswerTopics, tenant_id: TenantId, answer_id: UUID) -> None:
@@ -57,14 +59,13 @@ class AnswerTopic:
         self.heard = 0
         """Messages so far."""
         self._topics = topics
-        self._key = (tenant_id, answer_id)
+        self.key = (tenant_id, answer_id)
         self._channel = redis_keys.answer_live(tenant_id, answer_id)
         self._past = AnswerPast(topics.log, topics.postgres, tenant_id, answer_id)
         self._audiences: dict[Encoder | None, dict[Listener, None]] = {}
         self._reading: dict[Place, tuple[int, asyncio.Task[Page]]] = {}
-        loop = asyncio.get_running_loop()
-        self._heard_at = loop.time()
-        self._silence = loop.call_later(SILENCE_SECONDS, self._look_whether_silent)
+        self.heard_at = asyncio.get_running_loop().time()
+        """When the last one came, or somebody looked whether there should have been one, by the loop's clock."""
         topics.live.join(self._channel, self)
 
     @property
@@ -84,9 +85,8 @@ class AnswerTopic:
             return
         del self._audiences[encoder]
         if not self._audiences:
-            self._silence.cancel()
             self._topics.live.leave(self._channel, self)
-            self._topics.forget(*self._key)
+            self._topics.forget(*self.key)
 
     async def listening(self) -> None:
         """Wait, but not for long, until Redis has confirmed that we hear what is published."""
@@ -109,7 +109,7 @@ class AnswerTopic:
     def push(self, data: bytes) -> None:
         """A message of the channel. Those who want the same of it share one encoding."""
         self.heard += 1
-        self._heard_at = asyncio.get_running_loop().time()
+        self.heard_at = asyncio.get_running_loop().time()
         try:
             event = decode_event(data)
         except ValueError:
@@ -120,6 +120,11 @@ class AnswerTopic:
             encoded = None if encoder is None else encoder(self.answer_id, event)
             for viewer in tuple(audience):
                 viewer.hear(event, encoded)
+
+    @property
+    def standings(self) -> set[Place]:
+        """Where the viewers wait that wait for what is live."""
+        return {viewer.standing for viewer in self._viewers() if viewer.standing is not None}
 
     def mark_gap(self) -> None:
         """Messages may have been missed."""
@@ -136,14 +141,6 @@ class AnswerTopic:
         if not task.cancelled():
             task.exception()  # told to whoever still waits for it
 
-    def _look_whether_silent(self) -> None:
-        loop = asyncio.get_running_loop()
-        left = self._heard_at + SILENCE_SECONDS - loop.time()
-        if left <= 0:
-            self._heard_at, left = loop.time(), SILENCE_SECONDS
-            self.mark_gap()
-        self._silence = loop.call_later(left, self._look_whether_silent)
-
 
 class AnswerTopics:
     """The answers that are followed in this process."""
@@ -158,6 +155,11 @@ class AnswerTopics:
         if key not in self._topics:
             self._topics[key] = AnswerTopic(self, *key)
         return self._topics[key]
+
+    def silent(self, seconds: float) -> list[AnswerTopic]:
+        """Those that have heard nothing for so long."""
+        since = asyncio.get_running_loop().time() - seconds
+        return [topic for topic in self._topics.values() if topic.heard_at <= since]
 
     def shared(self, tenant_id: TenantId, answer_id: UUID) -> list[int]:
         """How many viewers share each encoding of an answer's events."""

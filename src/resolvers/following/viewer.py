@@ -108,6 +108,11 @@ class AnswerViewer:
         self._ended = True
         self._leave()
 
+    @property
+    def standing(self) -> Place | None:
+        """Where it waits for what is live."""
+        return Place(self._generation, self._sequence) if self._in_step and not self._pending else None
+
     def hear(self, event: LogEvent, encoded: bytes | None) -> None:
         """Pass on at once what is next, or keep it where that is not possible."""
         if not self._in_step:
