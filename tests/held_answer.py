@@ -19,7 +19,7 @@ from app.socket_protocol import EXTENSION
 from core.ids import NodeKind, TenantId, new_id, to_global
 from datastores import redis_keys
 from datastores.answer_events import Body, Cited, encode_event
-from datastores.answers import Outcome, finish
+from datastores.answers import Claim, Outcome, answer_by_id, finish
 from datastores.conversations import add_question
 from datastores.models import AnswerStatus
 from owner import as_owner, uuid_of
@@ -93,7 +93,10 @@ class HeldAnswer:
             AnswerStatus.COMPLETED, text, list(citations), "local", "extractive", "stop", None, None, None, None, 1
         )
         async with self.person.product.services.postgres.write(self.person.tenant_id) as tx:
-            assert await finish(tx, self.key[1], EPOCH, outcome, datetime.now(UTC))
+            stored = await answer_by_id(tx, self.key[1])
+            assert stored is not None
+            claim = Claim(self.key[1], stored.conversation_id, EPOCH)
+            assert await finish(tx, claim, outcome, datetime.now(UTC))
 
 
 async def hold_answer(person: Person) -> HeldAnswer:

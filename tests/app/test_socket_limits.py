@@ -258,7 +258,8 @@ async def test_a_peer_that_answers_no_ping_is_closed_and_what_it_followed_is_fre
             while (message := await socket.receive()).type is not aiohttp.WSMsgType.CLOSE:
                 seen.append(message.type)
             assert (message.data, message.extra) == (1011, "keepalive ping timeout")
-            assert seen == [aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.PING]
+            # The first event may come behind the ping.
+            assert sorted(seen) == [aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.PING]
 
         async def freed() -> bool:
             return not await following(person, document)
