@@ -103,10 +103,11 @@ async def stream(load: Load, place: Installation, server: Server, token: str | N
         stdout=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(PATIENCE):
-        while tally.ended < len(viewers):  # noqa: ASYNC110 - looked at 50 times a second, it costs the viewers nothing
+        while tally.ended + tally.lost < len(viewers):  # noqa: ASYNC110 - looked at 50 times a second, it costs the viewers nothing
             await asyncio.sleep(0.02)
     seconds, cpu = time.perf_counter() - began, server.cpu_us() - cpu
     said, _ = await publisher.communicate()
+    assert not tally.lost, f"{tally.lost} viewers were lost"
     expected = load.answers * load.viewers * load.deltas
     assert tally.deltas == expected, f"{tally.deltas} of {expected} deltas arrived"
     for viewer in viewers:

@@ -23,6 +23,8 @@ class Tally:
 
     deltas: int = 0
     ended: int = 0
+    lost: int = 0
+    """Connections that are no more."""
     latencies: list[int] = field(default_factory=list)
     """Nanoseconds from a delta's publication to its arrival."""
     bytes: int = 0
@@ -56,6 +58,7 @@ class Viewer(asyncio.Protocol):
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._tally.lost += 1
         if not self.ready.done():
             self.ready.set_exception(ConnectionError(f"closed before it was ready: {self._buffer!r}"))
 

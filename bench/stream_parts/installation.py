@@ -29,6 +29,7 @@ from datastores.conversations import add_question
 from datastores.migrate import migrate
 from datastores.postgres import Postgres
 from stream_parts.publisher import GENERATION
+from stream_parts.servers import PING_SECONDS
 
 BENCH = Path(__file__).parents[1]
 SERVER_CORE, OTHER_CORE = 0, 1
@@ -184,6 +185,8 @@ async def installation(folder: Path, answers: int) -> AsyncIterator[Installation
             secret_key=secrets.token_hex(32),  # type: ignore[arg-type]
             data_dir=folder / "data",
             access_token_ttl=LEASE_SECONDS,
+            socket_ping_interval=PING_SECONDS,
+            socket_ping_timeout=PING_SECONDS,
             sockets_per_person=100_000,
             sockets_per_address=100_000,
             **plenty,  # type: ignore[arg-type]

@@ -36,6 +36,8 @@ from datastores.live import LiveChannels
 from datastores.redis_client import make_redis
 from schema.events import AnswerEvent, as_answer_event
 
+PING_SECONDS = 600
+"""Of all servers: one that is flooded for a minute, as stock is, must not take its viewers for dead."""
 PEERS = ("product", "bare", "stock")
 
 
@@ -179,6 +181,8 @@ def main(peer: str, port: int) -> None:
             port=port,
             ws="websockets-sansio",
             ws_per_message_deflate=False,
+            ws_ping_interval=PING_SECONDS,
+            ws_ping_timeout=PING_SECONDS,
             log_config=None,
             access_log=False,
             lifespan="off",

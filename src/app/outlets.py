@@ -25,10 +25,9 @@ class OperationOutlet:
         """Whether what is written now goes out."""
         return self._connection.takes_text
 
-    def write(self, data: bytes) -> None:
-        """Send a result, unless the operation has ended."""
-        if not self._operation.completed:
-            self._connection.write_text(b"%b%b}}" % (self._prefix, data))
+    def write(self, data: bytes) -> bool:
+        """Send a result; False where it does not go out now. One of an operation that has ended is lost."""
+        return self._operation.completed or self._connection.write_text(self._prefix, data, b"}}")
 
     def when_drained(self, waiting: Drained) -> None:
         """Tell somebody once when it is writable again."""

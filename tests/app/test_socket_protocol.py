@@ -6,17 +6,21 @@ import asyncio
 import base64
 import os
 import socket as sockets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
+import aiohttp
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from app.server import server_config
-from app.socket_protocol import SocketProtocol
+from app.socket_protocol import EXTENSION, SEND_BUFFER_BYTES, WRITE_BUFFER_BYTES, SocketProtocol
 from core.settings import Settings
 from owner import until
+from product import Server
 
 
 class Watched(SocketProtocol):
@@ -44,6 +48,72 @@ async def _say_more_than_fits_and_close(socket: WebSocket) -> None:
         await socket.send_text("x" * 16_384)
         await asyncio.sleep(0)
     await socket.close(4403)
+
+
+SIZES = (0, 1, 125, 126, 127, 65_535, 65_536, 70_000)
+"""Around the three forms of a frame's head (RFC 6455, 5.2)."""
+
+
+async def _write_texts(socket: WebSocket) -> None:
+    await socket.accept()
+    connection = (socket.scope["extensions"] or {}).get(EXTENSION)
+    if connection is None:
+        await socket.send_text("compressed")
+        return
+    for size in SIZES:
+        while not connection.write_text(b"x" * (size // 2), b"x" * (size - size // 2)):  # noqa: ASYNC110 - a turn of the loop
+            await asyncio.sleep(0)
+    await socket.close()
+
+
+@asynccontextmanager
+async def _serving(*, deflate: bool) -> AsyncIterator[str]:
+    app = Starlette(routes=[WebSocketRoute("/", _write_texts)])
+    config = server_config(app, Settings(), grace_seconds=1)
+    config.port, config.lifespan, config.ws_per_message_deflate = 0, "off", deflate
+    server = Server(config)
+    serving = asyncio.create_task(server.serve())
+    await server.ready.wait()
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    await serving
+
+
+async def test_texts_of_any_size_that_are_written_at_once_arrive_as_they_are() -> None:
+    async with _serving(deflate=False) as url, aiohttp.ClientSession() as http, http.ws_connect(url) as socket:
+        got = [message.data async for message in socket]
+    assert got == ["x" * size for size in SIZES]
+
+
+async def test_a_connection_that_compresses_is_not_written_to_at_once() -> None:
+    async with (
+        _serving(deflate=True) as url,
+        aiohttp.ClientSession() as http,
+        http.ws_connect(url, compress=15) as socket,
+    ):
+        assert socket.compress
+        assert (await socket.receive()).data == "compressed"
+
+
+def test_the_product_compresses_no_messages() -> None:
+    assert not server_config(Starlette(), Settings()).ws_per_message_deflate
+
+
+async def test_buffers_are_bounded() -> None:
+    app = Starlette(routes=[WebSocketRoute("/", _say_more_than_fits_and_close)])
+    config = server_config(app, Settings(), grace_seconds=1)
+    config.ws, config.ws_protocol_class, config.port, config.lifespan = Watched, Watched, 0, "off"
+    server = Server(config)
+    serving = asyncio.create_task(server.serve())
+    await server.ready.wait()
+    address = server.servers[0].sockets[0].getsockname()
+    async with aiohttp.ClientSession() as http, http.ws_connect(f"http://127.0.0.1:{address[1]}"):
+        (connection,) = Watched.open
+        kernel = connection.transport.get_extra_info("socket").getsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF)
+        assert kernel <= 2 * SEND_BUFFER_BYTES
+        assert connection.transport.get_write_buffer_limits()[1] == WRITE_BUFFER_BYTES
+    server.should_exit = True
+    await serving
 
 
 async def test_after_a_close_frame_a_peer_that_reads_nothing_is_dropped() -> None:

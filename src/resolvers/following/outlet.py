@@ -28,8 +28,8 @@ class Outlet(Protocol):
         """Whether what is written now goes out, rather than into a buffer that grows."""
         ...
 
-    def write(self, data: bytes) -> None:
-        """Send one result. Only while `writable`; what is written after the connection's end is lost."""
+    def write(self, data: bytes) -> bool:
+        """Send one result, if it is `writable`; whether it was. What is written after the connection's end is lost."""
         ...
 
     def when_drained(self, waiting: Drained) -> None:

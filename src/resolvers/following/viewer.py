@@ -119,18 +119,18 @@ class AnswerViewer:
             if self._held is not None:
                 self._hold(event)
             return
-        generation, sequence = self._last()
+        generation, sequence = self._last() if self._pending else (self._generation, self._sequence)
         if event.generation != generation or event.sequence != sequence + 1:
             if event.generation != generation or event.sequence > sequence:
                 self.look()
             return
         outlet = self._outlet
-        if encoded is None or outlet is None or self._pending or self._in_hand or not outlet.writable:
+        if encoded is None or outlet is None or self._pending or self._in_hand or not outlet.write(encoded):
             self._keep(event)
             return
-        outlet.write(encoded)
-        self._passed(event)
-        if self._ended:
+        self._sequence = event.sequence
+        if event.terminal:
+            self._ended = True
             self._wake()
 
     def look(self) -> None:
