@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
 import aiohttp
+import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
@@ -56,10 +57,7 @@ SIZES = (0, 1, 125, 126, 127, 65_535, 65_536, 70_000)
 
 async def _write_texts(socket: WebSocket) -> None:
     await socket.accept()
-    connection = (socket.scope["extensions"] or {}).get(EXTENSION)
-    if connection is None:
-        await socket.send_text("compressed")
-        return
+    connection = (socket.scope["extensions"] or {})[EXTENSION]
     for size in SIZES:
         while not connection.write_text(b"x" * (size // 2), b"x" * (size - size // 2)):  # noqa: ASYNC110 - a turn of the loop
             await asyncio.sleep(0)
@@ -79,20 +77,16 @@ async def _serving(*, deflate: bool) -> AsyncIterator[str]:
     await serving
 
 
-async def test_texts_of_any_size_that_are_written_at_once_arrive_as_they_are() -> None:
-    async with _serving(deflate=False) as url, aiohttp.ClientSession() as http, http.ws_connect(url) as socket:
+@pytest.mark.parametrize("deflate", [False, True])
+async def test_texts_of_any_size_arrive_as_they_are_and_uncompressed_whatever_is_asked_for(*, deflate: bool) -> None:
+    async with (
+        _serving(deflate=deflate) as url,
+        aiohttp.ClientSession() as http,
+        http.ws_connect(url, compress=15, max_msg_size=0) as socket,
+    ):
+        assert not socket.compress
         got = [message.data async for message in socket]
     assert got == ["x" * size for size in SIZES]
-
-
-async def test_a_connection_that_compresses_is_not_written_to_at_once() -> None:
-    async with (
-        _serving(deflate=True) as url,
-        aiohttp.ClientSession() as http,
-        http.ws_connect(url, compress=15) as socket,
-    ):
-        assert socket.compress
-        assert (await socket.receive()).data == "compressed"
 
 
 def test_the_product_compresses_no_messages() -> None:

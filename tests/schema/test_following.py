@@ -114,8 +114,8 @@ async def test_who_comes_when_the_log_has_expired_gets_what_was_stored_with_its_
         assert [event["citation"]["quote"] for event in events[1:3]] == ["quote 1", "quote 2"]
         for number, event in enumerate(events[:-1]):
             await watcher.subscribe(f"after {number}", CITED, {"id": answer.id, "after": event["cursor"]})
-        await watcher.until(len(events) - number)
         for number in range(len(events) - 1):
+            await watcher.until(len(events) - number, {f"after {number}"})
             assert watcher.events(f"after {number}") == events[number + 1 :]
 
 
