@@ -139,6 +139,12 @@ class Product:
     server: uvicorn.Server | None = None
     _people: int = field(default=0)
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the API."""
+        host, _, port = self.url.removeprefix("http://").partition(":")
+        return host, int(port)
+
     async def post(
         self, query: str, variables: dict[str, Any] | None = None, token: str | None = None
     ) -> dict[str, Any]:

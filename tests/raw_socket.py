@@ -6,10 +6,11 @@ import asyncio
 import json
 import socket
 import struct
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 PROTOCOL = "graphql-transport-ws"
 _KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
@@ -49,6 +50,7 @@ class RawSocket:
         self, host: str, port: int, protocol: str = PROTOCOL, *, room: int | None = None, **headers: str
     ) -> None:
         self._address, self._room = (host, port), room
+        self.pongs = 0
         self._headers = {
             "Host": f"{host}:{port}",
             "Upgrade": "websocket",
@@ -92,7 +94,7 @@ class RawSocket:
 
     async def send_json(self, *messages: Any) -> None:
         """Messages, in one piece."""
-        await self.send(b"".join(frame(json.dumps(message).encode()) for message in messages))
+        await self.send(b"".join(map(text_frame, messages)))
 
     async def sign_in(self, token: str | None) -> None:
         """Begin, and have it acknowledged."""
@@ -103,6 +105,11 @@ class RawSocket:
     async def subscribe(self, id: str, query: str, /, **variables: Any) -> None:
         """Send an operation."""
         await self.send_json(operation(id, query, **variables))
+
+    async def ended(self) -> None:
+        """Wait until the server has ended the connection; what comes until then is passed over."""
+        with suppress(ConnectionError):
+            await self._reader.read()
 
     async def receive(self) -> dict[str, Any]:
         """The next message. Raises `Closed`."""
@@ -119,8 +126,14 @@ class RawSocket:
             if first & 0x0F == CLOSE:
                 code = struct.unpack("!H", payload[:2])[0] if payload else 1005
                 raise Closed(code, payload[2:].decode())
+            self.pongs += first & 0x0F == PONG
             if first & 0x0F == TEXT:
                 return json.loads(payload)  # type: ignore[no-any-return]
+
+
+def text_frame(message: Any) -> bytes:
+    """A message as a client sends it."""
+    return frame(json.dumps(message).encode())
 
 
 def operation(id: str, query: str, /, **variables: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """uvicorn's WebSocket protocol: its buffers are bounded; peers that do not read, or say too much, are ended.
 
-The overridden methods are private to uvicorn: `tests/app/test_socket_limits.py` and `tests/app/test_slow_viewers.py`
-show that they are still called.
+The overridden methods are private to uvicorn: `tests/app/test_socket_faults.py`, `tests/app/test_socket_limits.py` and
+`tests/app/test_slow_viewers.py` show that they are still called.
 """
 
 from __future__ import annotations

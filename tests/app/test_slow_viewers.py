@@ -60,8 +60,7 @@ async def begun(product: Product) -> HeldAnswer:
 @asynccontextmanager
 async def slow_socket(answer: HeldAnswer, after: str | None = None) -> AsyncIterator[RawSocket]:
     """A viewer of the answer that takes from the network what it reads, and hardly more."""
-    host, _, port = answer.person.product.url.removeprefix("http://").partition(":")
-    async with RawSocket(host, int(port), room=ROOM) as socket:
+    async with RawSocket(*answer.person.product.address, room=ROOM) as socket:
         await socket.sign_in(answer.person.token)
         await socket.subscribe("1", WATCH, id=answer.id, after=after)
         yield socket
