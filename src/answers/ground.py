@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import aclosing
 
-from answers.budget import Fitted, fit
+from answers.budget import Fitted
 from answers.prompt import HISTORY_MESSAGES, RULES
 from answers.retrieval import retrieve
 from answers.services import Services
+from answers.token_counts import fit_counted
 from core.ids import TenantId
 from datastores import answers, conversations
 from datastores.answer_turns import ClaimedAnswer
@@ -35,7 +36,8 @@ class Ground:
         self._history = await self._turns_before()
         passages = await self._passages()
         budget = claimed.context_tokens or settings.context_tokens
-        return fit((RULES, claimed.instructions, claimed.question), passages, self._history, budget)
+        fixed = (RULES, claimed.instructions, claimed.question)
+        return await fit_counted(self._count_tokens, fixed, passages, self._history, budget)
 
     async def remember(self, outcome: answers.Outcome) -> None:
         """Have what was said at hand for the next question."""
@@ -50,6 +52,10 @@ class Ground:
         await contexts.put(
             self._tenant_id, claimed.conversation_id, claimed.question_sequence, turns[-HISTORY_MESSAGES:]
         )
+
+    async def _count_tokens(self, text: str) -> int | None:
+        chat = self._services.providers.chat(self._claimed.provider)
+        return await chat.count_tokens(text, model=self._claimed.model or "")
 
     async def _turns_before(self) -> list[Turn]:
         claimed, contexts = self._claimed, self._services.memory.contexts

@@ -21,6 +21,7 @@ from answers.patience import Patience
 from answers.prompt import build_request
 from answers.retrieval import told
 from answers.services import Services
+from answers.token_counts import used
 from answers.writer import MAX_DELTA_CHARS, AnswerWriter
 from core.errors import ErrorCode, FailureError, ProviderError
 from core.ids import TenantId
@@ -275,6 +276,11 @@ class Attempt:
     async def _store(self, failure: Failed | None, *, stopped: bool) -> None:
         await self._writer.settle()
         finished = self._finished
+        tokens: tuple[int | None, int | None] = (None, None)
+        if finished is not None:
+            tokens = finished.input_tokens, finished.output_tokens
+        elif self._request is not None and (stopped or self._filter.text) and not self._recall.hit:
+            tokens = used(self._request, self._filter.text)
         terminal: Body = failure or (Stopped if stopped else Completed)(self._answer_id)
         outcome = answers.Outcome(
             status=_STATUS[type(terminal)],
@@ -284,8 +290,8 @@ class Attempt:
             model=self._model,
             finish_reason=finished.stop_reason.value if finished else _STOPPED if stopped else None,
             failure=failure,
-            input_tokens=finished.input_tokens if finished else None,
-            output_tokens=finished.output_tokens if finished else None,
+            input_tokens=tokens[0],
+            output_tokens=tokens[1],
             first_token_ms=self._first_token_ms,
             total_ms=self._elapsed_ms(),
             cached=self._recall.hit,

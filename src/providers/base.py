@@ -91,6 +91,13 @@ class ChatProvider(Protocol):
         """
         ...
 
+    async def count_tokens(self, text: str, *, model: str) -> int | None:
+        """The text's tokens, as the model ("" for the default one) counts them; None where the provider has no counter.
+
+        Raises `ProviderError`.
+        """
+        return None
+
     async def aclose(self) -> None:
         """Release connections and threads. Safe to call twice."""
         ...

@@ -289,3 +289,23 @@ def test_certificates_that_cannot_be_read_are_told_with_the_name_of_their_settin
     providers = Providers(Settings.model_validate(settings.model_dump() | changes))
     with pytest.raises(ConfigurationError, match=r"GEMINI_ROOT_CERTIFICATES: /nowhere/ca\.pem"):
         providers.chat("gemini")
+
+
+@pytest.mark.parametrize("counts", [True, False])
+async def test_where_the_estimate_would_cut_the_vendors_own_count_decides(
+    person: Person, server: GeminiServer, *, counts: bool
+) -> None:
+    conversation = await person.conversation()
+    server.script = [Say("Vexholmiensis [1]. " * 100), Say(finish="STOP", usage=(120, 400, 520))]
+    await person.ask(QUESTION, conversation)
+    # The estimate is five tokens to such a word, the vendor's count is one.
+    await as_owner(
+        person.product.settings, "UPDATE assistants SET context_tokens = 900 WHERE tenant_id = $1", person.tenant_id
+    )
+    server.script = list(ANSWER)
+    server.count_script = [] if counts else [Fail(STATUS.UNAVAILABLE)]
+    events = await person.ask("And by whom?", conversation)
+    assert events[-1]["__typename"] == "AnswerCompleted"
+    assert [asked.method for asked in server.asked[-2:]] == ["CountTokens", "StreamGenerateContent"]
+    cut = [event["detail"] for event in events if event.get("step") == "CONTEXT_CUT"]
+    assert cut == ([] if counts else ["1 earlier message did not fit and was left out."])

@@ -99,6 +99,7 @@ class GeminiServer:
         self.script: list[Step] = [Say("Yes."), Say("", finish="STOP", usage=(7, 2, 9))]
         self.embedding_script: list[Step] = []
         self.model_script: list[Step] = []
+        self.count_script: list[Step] = []
         self.models: dict[str, tuple[str, ...]] = {
             "models/gemini-2.5-flash": ("generateContent", "countTokens"),
             "models/gemini-embedding-001": ("embedContent",),
@@ -118,6 +119,9 @@ class GeminiServer:
                     {
                         "StreamGenerateContent": grpc.unary_stream_rpc_method_handler(
                             self._stream_generate_content, protos.GenerateContentRequest.deserialize, _as_bytes
+                        ),
+                        "CountTokens": grpc.unary_unary_rpc_method_handler(
+                            self._count_tokens, protos.CountTokensRequest.deserialize, _as_bytes
                         ),
                         "BatchEmbedContents": grpc.unary_unary_rpc_method_handler(
                             self._batch_embed_contents, protos.BatchEmbedContentsRequest.deserialize, _as_bytes
@@ -171,6 +175,14 @@ class GeminiServer:
                 for one in message.requests
             ]
         )
+
+    async def _count_tokens(self, message: Any, context: Any) -> object:
+        """One for each word."""
+        self._record("CountTokens", message, context)
+        for step in self.count_script:
+            await self._play(step, context)
+        words = sum(len(part.text.split()) for content in message.contents for part in content.parts)
+        return protos.CountTokensResponse(total_tokens=words)
 
     async def _get_model(self, message: Any, context: Any) -> object:
         self._record("GetModel", message, context)

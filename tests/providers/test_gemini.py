@@ -23,7 +23,7 @@ from gemini_server import (
     in_time,
 )
 
-from core.errors import ConfigurationError, ErrorCode
+from core.errors import ConfigurationError, ErrorCode, ProviderError
 from providers.base import ChatFinished, StopReason, TextDelta
 from providers.gemini import GeminiChat
 
@@ -80,6 +80,17 @@ async def test_without_a_model_in_the_request_the_configured_one_is_asked(
 ) -> None:
     await collect(chat, question(model=""))
     assert server.asked[0].message.model == "models/gemini-2.5-flash"
+
+
+async def test_the_vendor_counts_tokens(server: GeminiServer, chat: GeminiChat) -> None:
+    assert await chat.count_tokens("one two three", model="") == 3
+    (asked,) = server.asked
+    assert (asked.method, asked.message.model) == ("CountTokens", "models/gemini-2.5-flash")
+    assert asked.metadata["x-goog-api-key"] == KEY
+    server.count_script = [Fail(STATUS.RESOURCE_EXHAUSTED)]
+    with pytest.raises(ProviderError) as refused:
+        await chat.count_tokens("one two three", model="gemini-2.5-pro")
+    assert refused.value.code is ErrorCode.PROVIDER_RATE_LIMITED
 
 
 async def test_two_keys_live_in_one_process(server: GeminiServer, chat: GeminiChat) -> None:

@@ -80,6 +80,14 @@ class GeminiChat(ChatProvider):
                     yield TextDelta(chunk.text)
         yield ChatFinished(self._stop_reason(finish, model, written=written), input_tokens, output_tokens)
 
+    async def count_tokens(self, text: str, *, model: str) -> int:
+        """By `models/*:countTokens`, which costs nothing (https://ai.google.dev/gemini-api/docs/tokens).
+
+        Raises `ProviderError`.
+        """
+        wire = await self._connection.wire()
+        return await wire.count_tokens(text, model=model or self.default_model, setting=_SETTING)
+
     async def check_model(self) -> None:
         """For start-up. Raises `ConfigurationError` when the model is dead; warns when the vendor does not answer."""
         await self._connection.check_model(self.default_model, method="generateContent", setting=_SETTING)

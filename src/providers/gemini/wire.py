@@ -167,6 +167,15 @@ class Wire:
         embeddings = protos.BatchEmbedContentsResponse.pb(received).embeddings
         return [np.array(embedding.values, dtype=np.float32) for embedding in embeddings]
 
+    async def count_tokens(self, text: str, *, model: str, setting: str) -> int:
+        """GenerativeService.CountTokens. Raises `ProviderError`."""
+        contents = [protos.Content(role="user", parts=[protos.Part(text=_clean(text))])]
+        message = protos.CountTokensRequest(model=_resource(model), contents=contents)
+        with self._line() as line:
+            call = line.content.count_tokens(message, **self._call_options)
+            received = await self._next(call, Asked("CountTokens", model, setting))
+        return int(received.total_tokens)
+
     async def methods_of(self, model: str, *, setting: str) -> frozenset[str]:
         """ModelService.GetModel -> what the model can do, in the vendor's words. Raises `ProviderError`."""
         with self._line() as line:
