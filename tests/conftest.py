@@ -66,16 +66,22 @@ async def _as_owner(servers: Servers, statement: str) -> None:
         await connection.close()
 
 
+_CLIENTS = """SELECT usename, state, backend_start, left(query, 100)
+              FROM pg_stat_activity WHERE datname = $1"""
+
+
 async def _drop(servers: Servers, name: str) -> None:
     """Drop a database once the server has noticed that its clients are gone."""
     connection = await asyncpg.connect(servers.owner_url)
     try:
-        async with asyncio.timeout(10):
-            # PostgreSQL tells nobody when a backend has ended: there is nothing to wait on.
-            while await connection.fetchval(  # noqa: ASYNC110
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = $1", name
-            ):
-                await asyncio.sleep(0.02)
+        clients: list[asyncpg.Record] = []
+        try:
+            async with asyncio.timeout(15):
+                # PostgreSQL tells nobody when a backend has ended: there is nothing to wait on.
+                while clients := await connection.fetch(_CLIENTS, name):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"the database still has clients: {list(map(tuple, clients))}") from None
         await connection.execute(f"DROP DATABASE {name}")
     finally:
         await connection.close()

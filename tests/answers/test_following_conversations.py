@@ -90,6 +90,7 @@ async def stored(settings: Settings, conversation: str) -> list[str]:
     return [f"msg_{row[0].hex}" for row in rows]
 
 
+@pytest.mark.long
 async def test_a_second_device_on_another_process_sees_all_that_happens(made: tuple[GeminiServer, Settings]) -> None:
     server, settings = made
     async with (
@@ -169,6 +170,7 @@ async def test_an_answer_that_waited_is_heard_of_when_it_begins(made: tuple[Gemi
     assert states == ["PENDING", "STREAMING"]
 
 
+@pytest.mark.long
 async def test_whoever_goes_on_after_any_cursor_knows_the_same_in_the_end(made: tuple[GeminiServer, Settings]) -> None:
     server, settings = made
     server.script = list(ANSWER)
@@ -215,6 +217,7 @@ async def _to(person: Person, conversation: str, device: Device, cursor: str | N
                 return
 
 
+@pytest.mark.long
 @pytest.mark.timeout(60)  # several disconnections and a reconnection of the listener, on a shared machine
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_devices_that_come_and_go_miss_nothing_and_are_told_nothing_twice(
@@ -267,6 +270,7 @@ async def test_devices_that_come_and_go_miss_nothing_and_are_told_nothing_twice(
             assert device.kinds.count("ConversationSnapshot") == 1
 
 
+@pytest.mark.long
 async def test_a_device_looks_by_itself_when_nobody_tells_it(own_product: Product) -> None:
     person = await own_product.sign_up()
     conversation, titles = await person.conversation(), []

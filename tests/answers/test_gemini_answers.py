@@ -224,6 +224,7 @@ async def test_a_failure_in_the_middle_keeps_the_text_that_was_said(
     assert "1432" in rows[0][1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("said", [[], [Say("Vexholm was")]], ids=["before the first word", "between words"])
 async def test_a_model_that_falls_silent_is_given_up_and_its_call_ended(
     settings: Settings, tmp_path: Path, said: list[Step]
@@ -239,6 +240,7 @@ async def test_a_model_that_falls_silent_is_given_up_and_its_call_ended(
         await in_time(server.cancelled.wait())
 
 
+@pytest.mark.long
 async def test_closing_the_product_ends_the_call_at_the_wire_and_the_next_one_answers_anew(
     made: tuple[GeminiServer, Settings],
 ) -> None:

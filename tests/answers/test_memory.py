@@ -72,6 +72,7 @@ def text_of(events: list[dict[str, Any]]) -> str:
     return "".join(event.get("text", "") for event in events)
 
 
+@pytest.mark.long
 async def test_the_same_prompt_is_asked_once_and_answered_twice(server: OpenAIServer, person: Person) -> None:
     first = await person.ask(QUESTION)
     second = await person.ask(QUESTION)

@@ -211,6 +211,7 @@ def _interrupt_all(product: Product) -> None:
         attempt.interrupt(FailureError(ErrorCode.INTERRUPTED, "It was stopped by a test.", retryable=True))
 
 
+@pytest.mark.long
 async def test_closing_the_product_closes_the_connection_to_the_model(settings: Settings) -> None:
     async with openai(settings) as (server, changed):
         server.script = [Say("Vexholm was"), Until()]

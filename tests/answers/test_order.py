@@ -93,6 +93,7 @@ async def test_questions_are_answered_in_their_order_whatever_the_clocks_of_thos
     assert asked_in_order(server) == QUESTIONS
 
 
+@pytest.mark.long
 @pytest.mark.timeout(60)
 async def test_forgotten_questions_are_found_and_answered_in_their_order(
     made: tuple[GeminiServer, Settings],

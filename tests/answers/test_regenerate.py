@@ -139,6 +139,7 @@ async def test_words_that_were_stopped_are_better_than_none(made: tuple[GeminiSe
         assert await selected(settings) == [False, True]
 
 
+@pytest.mark.long
 async def test_another_answer_waits_for_the_questions_before_it_and_for_a_slot(
     made: tuple[GeminiServer, Settings],
 ) -> None:
@@ -213,6 +214,7 @@ async def test_two_mutations_of_one_operation_see_what_the_first_has_done(
         assert found == [[True, False], [False, True]]
 
 
+@pytest.mark.long
 async def test_choosing_and_finishing_at_once_leave_one_selected(made: tuple[GeminiServer, Settings]) -> None:
     server, settings = made
     async with running_product(settings, worker=False) as product:

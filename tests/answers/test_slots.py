@@ -93,6 +93,7 @@ async def test_a_question_too_many_is_refused_and_nothing_of_it_stored(made: tup
         await all_back(product, person)
 
 
+@pytest.mark.long
 async def test_a_stored_question_waits_for_a_slot_and_gets_it_before_any_newcomer(
     made: tuple[GeminiServer, Settings],
 ) -> None:
@@ -132,6 +133,7 @@ async def test_a_failed_answer_gives_its_slot_back(made: tuple[GeminiServer, Set
         await all_back(product, person)
 
 
+@pytest.mark.long
 async def test_an_answer_that_a_process_gave_up_has_a_slot_in_the_next(made: tuple[GeminiServer, Settings]) -> None:
     server, settings = made
     server.script = [Until()]

@@ -77,6 +77,7 @@ async def attempts(settings: Settings, answer_id: str) -> list[tuple[Any, ...]]:
     )
 
 
+@pytest.mark.long
 async def test_from_another_process_the_call_ends_at_once_and_what_was_said_is_kept(
     made: tuple[GeminiServer, Settings],
 ) -> None:
@@ -180,6 +181,7 @@ async def test_stopping_what_has_ended_changes_nothing(made: tuple[GeminiServer,
         assert await as_owner(settings, rows) == before
 
 
+@pytest.mark.long
 async def test_stop_and_finish_at_the_same_moment_give_one_end(made: tuple[GeminiServer, Settings]) -> None:
     server, settings = made
     ends = []
@@ -234,6 +236,7 @@ async def test_without_redis_the_producer_finds_the_request_in_the_database(
         assert (kinds(events)[-1], text_of(events)) == ("Stopped", "At half past")
 
 
+@pytest.mark.long
 async def test_a_word_that_was_on_its_way_to_the_log_is_not_lost_between_text_and_followers(
     made: tuple[GeminiServer, Settings],
 ) -> None:
@@ -259,6 +262,7 @@ async def test_a_word_that_was_on_its_way_to_the_log_is_not_lost_between_text_an
         assert (await stop(person, answer_id))["message"]["text"] == TEXT
 
 
+@pytest.mark.long
 async def test_when_its_producer_was_killed_another_process_ends_it_with_what_the_log_has(
     made: tuple[GeminiServer, Settings], tmp_path: Path
 ) -> None:
@@ -286,6 +290,7 @@ async def test_when_its_producer_was_killed_another_process_ends_it_with_what_th
         assert calls(server) == asked_before
 
 
+@pytest.mark.long
 async def test_a_stop_while_the_attempt_is_being_begun_is_not_lost(made: tuple[GeminiServer, Settings]) -> None:
     server, settings = made
     async with running_product(settings, worker=False) as product:

@@ -170,6 +170,7 @@ async def test_without_a_fallback_the_third_failure_is_the_answer_s(settings: Se
             assert text_of(await in_time(person.ask(QUESTION))) == "In 1432."
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["interrupted", "closed"])
 async def test_a_pause_ends_at_once_when_the_answer_has_to(settings: Settings, how: str) -> None:
     async with openai(settings, provider_retry_longest=300.0) as (server, changed):

@@ -49,6 +49,7 @@ async def test_a_second_question_says_that_it_waits_and_goes_on_from_there(
         assert kinds(await followed(person, first))[0] == "Started"
 
 
+@pytest.mark.long
 async def test_one_that_waits_for_a_slot_says_so(made: tuple[GeminiServer, Settings]) -> None:
     server, settings = made
     limited = settings.model_copy(update={"rate_limit_concurrent_answers": 2})

@@ -93,6 +93,7 @@ async def whole(answer: HeldAnswer, pieces: int) -> str:
     return PIECE * pieces
 
 
+@pytest.mark.long
 async def test_a_viewer_that_reads_nothing_is_closed_with_1013_and_goes_on_after_its_cursor(answer: HeldAnswer) -> None:
     async with slow_socket(answer) as socket:
         first = await event_of(socket)
@@ -115,6 +116,7 @@ async def test_a_viewer_that_reads_nothing_is_closed_with_1013_and_goes_on_after
     assert got + "".join(event.get("text", "") for event in watcher.events("1")) == text
 
 
+@pytest.mark.long
 async def test_one_that_does_not_even_take_the_close_frame_is_dropped(answer: HeldAnswer) -> None:
     async with slow_socket(answer) as socket:
         await event_of(socket)
@@ -133,6 +135,7 @@ def _peers(product: Product) -> list[Any]:
     return [connection.client for connection in product.server.server_state.connections]
 
 
+@pytest.mark.long
 async def test_a_viewer_that_reads_a_little_at_a_time_is_kept(answer: HeldAnswer) -> None:
     async with slow_socket(answer) as socket:
         await whole(answer, 200)

@@ -40,6 +40,7 @@ async def test_a_socket_that_says_nothing_is_closed(tight: Product) -> None:
     assert (code, reason) == (4408, "Connection initialisation timeout")
 
 
+@pytest.mark.long
 async def test_an_idle_socket_is_closed_and_one_with_an_operation_or_messages_is_not(tight: Product) -> None:
     person = await tight.sign_up()
     document = await queued_document(person)

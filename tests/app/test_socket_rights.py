@@ -118,6 +118,7 @@ CITED = """subscription($id: ID!) { answer(id: $id) {
   ... on AnswerCitation { citation { marker document { uploadedBy { email role } } } } } }"""
 
 
+@pytest.mark.long
 async def test_a_weaker_role_sees_less_in_an_answer_that_goes_on(settings: Settings, tmp_path: Path) -> None:
     async with gemini(settings, tmp_path, chat_provider="gemini") as (server, changed):
         async with running_product(changed) as working:
@@ -169,6 +170,7 @@ async def cited(socket: aiohttp.ClientWebSocketResponse) -> dict[str, str] | Non
     return event["citation"]["document"]["uploadedBy"]  # type: ignore[no-any-return]
 
 
+@pytest.mark.long
 async def test_a_conversation_of_one_s_own_is_followed_on_in_a_weaker_role_and_until_one_signs_out(
     idle: Product,
 ) -> None:
@@ -186,6 +188,7 @@ async def test_a_conversation_of_one_s_own_is_followed_on_in_a_weaker_role_and_u
     assert seconds < WITHIN
 
 
+@pytest.mark.long
 async def test_an_expired_token_ends_what_runs(idle: Product) -> None:
     person = await idle.sign_up()
     async with following(person, BRIEF) as socket:
@@ -195,6 +198,7 @@ async def test_an_expired_token_ends_what_runs(idle: Product) -> None:
     assert seconds < BRIEF + WITHIN
 
 
+@pytest.mark.long
 async def test_a_token_renewed_by_a_ping_keeps_what_runs(idle: Product) -> None:
     person = await idle.sign_up()
     async with following(person, BRIEF) as socket:

@@ -175,6 +175,7 @@ async def test_the_commands_print_what_is_registered(settings: Settings, tmp_pat
         settings_from_environment.cache_clear()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(60)
 async def test_a_command_that_fails_ends_with_one_line_and_status_2(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "bad.graphql").write_text("{ nothing }")

@@ -55,6 +55,7 @@ def test_the_text_is_not_shown_where_a_mail_is_printed() -> None:
     assert "secret" not in repr(Mail("pat@example.test", "subject", "https://example.test/reset/secret"))
 
 
+@pytest.mark.long
 @given(st.text())
 @example("subject\r\nBcc: eve@example.test")
 def test_a_subject_is_taken_whole_or_not_at_all(subject: str) -> None:

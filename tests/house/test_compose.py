@@ -177,6 +177,7 @@ def as_superuser(port: str, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 async def test_the_owner_made_by_the_script_can_migrate_and_the_application_is_kept_in(tmp_path: Path) -> None:
     server = EmbeddedPostgres(tmp_path)
     server.start()

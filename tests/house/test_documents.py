@@ -53,6 +53,7 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/architecture.md"])
 def test_commands_that_are_told_exist(name: str) -> None:
     text = (ROOT / name).read_text()
@@ -182,6 +183,7 @@ def watch(tmp_path: Path) -> Watch:
     return run
 
 
+@pytest.mark.long
 async def test_the_python_loop_of_the_streaming_page_runs_as_it_stands(product: Product, watch: Watch) -> None:
     person = await product.sign_up()
     await person.ready_document(b"The ferry to Vexholm leaves from pier nine at half past seven.\n")
@@ -199,6 +201,7 @@ async def test_the_python_loop_of_the_streaming_page_runs_as_it_stands(product: 
     assert "not an id" in said
 
 
+@pytest.mark.long
 async def test_the_python_loop_does_not_take_a_failed_answer_for_a_finished_one(
     settings: Settings, tmp_path: Path, watch: Watch
 ) -> None:

@@ -171,6 +171,7 @@ async def test_a_lost_file_is_not_called_damaged(tmp_path: Path) -> None:
         await read(tmp_path / "missing")
 
 
+@pytest.mark.long
 async def test_a_killed_parser_is_a_damaged_document_and_the_next_one_is_read(
     stored: Callable[[bytes], Path],
 ) -> None:

@@ -83,6 +83,7 @@ async def test_an_oversized_frame_is_refused_before_it_is_read() -> None:
         await received("pipe.sendall(b'\\xff' * 4); time.sleep(600)")
 
 
+@pytest.mark.long
 async def test_a_consumers_own_time_does_not_count() -> None:
     body = 'send(b"1"); pipe.recv(1)'
     command = [sys.executable, "-c", SEND + body.replace("pipe.recv(1)", 'send(b"2"); time.sleep(600)')]

@@ -87,6 +87,7 @@ async def test_a_provider_that_comes_back_within_three_tries_costs_nothing_but_t
     assert models == [("gemini-embedding-001@768", 768)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("fail", "code", "retryable", "tries"),
     [
@@ -113,6 +114,7 @@ async def test_a_provider_that_goes_on_failing_fails_the_document_and_leaves_not
     assert await document.stored() == (0, 0)
 
 
+@pytest.mark.long
 async def test_a_failure_in_a_later_batch_takes_the_earlier_ones_with_it(
     idle: Product, services: JobServices, server: GeminiServer
 ) -> None:
@@ -124,6 +126,7 @@ async def test_a_failure_in_a_later_batch_takes_the_earlier_ones_with_it(
     assert await document.stored() == (0, 0)
 
 
+@pytest.mark.long
 async def test_batches_are_as_large_as_the_provider_takes(
     idle: Product, services: JobServices, server: GeminiServer
 ) -> None:
@@ -157,6 +160,7 @@ async def test_a_model_that_is_not_set_up_here_fails_the_document_in_clear_words
     assert state.message == "The model that these documents were embedded with is not set up here."
 
 
+@pytest.mark.long
 async def test_a_worker_that_wakes_up_after_another_took_over_writes_nothing(
     idle: Product, services: JobServices, server: GeminiServer
 ) -> None:

@@ -167,6 +167,7 @@ async def test_no_more_connections_than_allowed_are_open_at_once(
     assert len(set(names(server))) == len(server.received) == 12
 
 
+@pytest.mark.long
 async def test_two_workers_send_each_mail_once(post: Post, server: MailServer, mailing: Settings) -> None:
     async with worker(mailing), worker(mailing):
         for number in range(20):
@@ -181,6 +182,7 @@ async def test_two_workers_send_each_mail_once(post: Post, server: MailServer, m
     assert len(set(names(server))) == len(server.received) == 20
 
 
+@pytest.mark.long
 async def test_a_worker_that_is_killed_in_a_mail_is_replaced_and_the_mail_sent(
     post: Post, server: MailServer, mailing: Settings
 ) -> None:
@@ -220,6 +222,7 @@ async def test_a_worker_that_is_stopped_in_a_mail_finishes_it_if_it_can(
     assert await post.rows() == []
 
 
+@pytest.mark.long
 async def test_a_worker_that_is_stopped_in_a_mail_gives_it_back(
     post: Post, server: MailServer, mailing: Settings
 ) -> None:

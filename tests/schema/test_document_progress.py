@@ -35,6 +35,7 @@ async def forget_heartbeat(product: Product, document_id: str) -> None:
     await as_owner(product.settings, statement, uuid_of(document_id))
 
 
+@pytest.mark.long
 async def test_progress_goes_from_the_present_state_forward_to_ready_and_completes(settings: Settings) -> None:
     async with running_product(settings, worker=False) as product:
         person = await product.sign_up()

@@ -56,6 +56,7 @@ def text_of(events: list[dict[str, Any]]) -> str:
     return text
 
 
+@pytest.mark.long
 @pytest.mark.timeout(60)  # a thousand subscriptions are authorised one by one
 async def test_a_thousand_viewers_of_one_answer_share_its_encoding_and_see_all_of_it(answer: HeldAnswer) -> None:
     most = answer.person.product.settings.socket_operations

@@ -237,6 +237,7 @@ async def test_no_account_is_answered_as_an_account_is_and_nothing_is_written(ow
     assert await as_owner(own_product.settings, written) == [(0, 0)]
 
 
+@pytest.mark.long
 async def test_it_takes_the_same_time_with_an_account_and_without(product: Product) -> None:
     people = [await product.sign_up() for _ in range(15)]
     taken: dict[bool, list[float]] = {True: [], False: []}

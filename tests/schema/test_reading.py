@@ -46,6 +46,7 @@ async def _fill(person: Person, times: int) -> None:
         await person.ask("Who is its keeper?", conversation)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", LISTS)
 async def test_a_list_costs_the_same_number_of_statements_whatever_its_length(product: Product, name: str) -> None:
     query, statements = LISTS[name]
@@ -73,6 +74,7 @@ async def test_nodes_of_many_kinds_cost_one_statement_a_kind(product: Product) -
     assert len(statements) == 3
 
 
+@pytest.mark.long
 async def test_searches_take_turns_and_hold_up_no_answer(own_product: Product) -> None:
     person = await own_product.sign_up()
     await _fill(person, 1)

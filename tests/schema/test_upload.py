@@ -184,6 +184,7 @@ async def test_a_document_that_cannot_be_read_fails_with_its_reason_and_may_come
     assert (await upload(person, content, name))["__typename"] == "UploadDocumentPayload"
 
 
+@pytest.mark.long
 async def test_a_document_with_too_many_pages_fails_with_their_number(settings: Settings) -> None:
     async with running_product(settings.model_copy(update={"document_max_pages": 10})) as product:
         person = await product.sign_up()
@@ -193,6 +194,7 @@ async def test_a_document_with_too_many_pages_fails_with_their_number(settings: 
         await person.ready_document(pdfs.manual(10), "fits.pdf")
 
 
+@pytest.mark.long
 async def test_a_parser_that_takes_too_long_is_stopped_and_the_document_may_be_tried_again(settings: Settings) -> None:
     async with running_product(settings.model_copy(update={"parser_timeout": 1.0})) as product:
         person = await product.sign_up()

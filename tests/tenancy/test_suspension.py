@@ -160,6 +160,7 @@ async def test_a_suspension_ends_every_socket_of_the_tenant_and_no_other(slow: P
         assert await sockets[3].receive_json() == {"type": "pong"}
 
 
+@pytest.mark.long
 async def test_an_answer_that_is_being_written_fails_and_what_waits_is_answered_after_the_resumption(
     slow: Platform,
 ) -> None:

@@ -52,7 +52,7 @@ async def strangers(world: World, module_settings: Settings) -> AsyncIterator[Wa
         yield await make_walk(product, theirs=present(world.first, product), mine=present(world.second, product))
 
 
-@pytest.fixture(params=["as written", "query filter removed"])
+@pytest.fixture(params=["as written", pytest.param("query filter removed", marks=pytest.mark.long)])
 def walk(request: pytest.FixtureRequest, strangers: Walk) -> Iterator[Walk]:
     """Nothing that they do may bring the other tenant's words into the log."""
     with logged() as lines:

@@ -35,6 +35,7 @@ def test_after_a_break_the_answer_goes_on_behind_the_last_event(
     assert err == ""  # a break that heals at once is nobody's concern
 
 
+@pytest.mark.long
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_for_any_schedule_of_breaks_and_repetitions_the_text_is_the_stored_message(
