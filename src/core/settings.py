@@ -31,8 +31,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     public_url: str | None = None
-    """Where clients reach this API, for signed links; by default `http://HOST:PORT`. Required in production, unless
-    ACCOUNT_URL is set: a link in a mail must not lead where a stranger's `Host` header says."""
+    """Where clients reach this API, for links; by default `http://HOST:PORT`. Production needs it, or ACCOUNT_URL."""
     data_dir: Path = Path(".data")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     forwarded_allow_ips: str = "127.0.0.1,::1"
@@ -46,6 +45,8 @@ class Settings(BaseSettings):
     database_owner_url: str | None = None
     database_pool_size: int = Field(10, ge=1)
     database_pool_overflow: int = Field(20, ge=0)
+    database_pool_timeout: float = Field(5.0, gt=0)
+    """Seconds that a request waits for a connection before its client is told to come later."""
     database_prepared_statements: bool = True
     """Off behind a transaction-mode pooler such as PgBouncer."""
 
@@ -58,11 +59,11 @@ class Settings(BaseSettings):
     refresh_token_ttl: int = Field(30 * 86_400, ge=60)
     """Seconds a session may stay idle before it ends."""
     cache_ttl_sessions: int = Field(1_800, ge=1)
+    """Seconds that Redis remembers a session after its last use."""
     cache_ttl_conversations: int = Field(600, ge=0)
     """Seconds that what was said in a conversation is kept at hand; 0: not at all."""
     cache_ttl_llm_responses: int = Field(3_600, ge=0)
     """Seconds that a model's answer is given again to the same prompt; 0: never."""
-    """Seconds that Redis remembers a session after its last use."""
     api_keys_per_person: int = Field(20, ge=1)
     """That are not revoked."""
     password_reset_ttl: int = Field(3_600, ge=60)
@@ -90,8 +91,7 @@ class Settings(BaseSettings):
     response_timeout: float = Field(30.0, gt=0)
     """Seconds after which a client that has taken next to nothing of its response is given up."""
     responses_max_bytes: int = Field(256 * MEBIBYTE, ge=MEBIBYTE)
-    """Of responses that their clients have not taken yet, in one process; beyond, whoever has kept one for longest is
-    given up."""
+    """Of responses that their clients have not taken yet, in one process; beyond, the slowest client is given up."""
     upload_max_bytes: int = Field(100 * MEBIBYTE, ge=1)
     document_max_pages: int = Field(5_000, ge=1)
     parser_timeout: float = Field(120.0, gt=0)
@@ -100,8 +100,7 @@ class Settings(BaseSettings):
     question_max_chars: int = Field(10_000, ge=1)
 
     chat_provider: ChatProviderName | None = None
-    """By default `gemini` where GEMINI_API_KEY is set, `openai` where OPENAI_API_KEY or OPENAI_BASE_URL is, else
-    `local`."""
+    """By default the one whose GEMINI_API_KEY, OPENAI_API_KEY or OPENAI_BASE_URL is set, else `local`."""
     fallback_chat_provider: ChatProviderName | None = None
     """Asked where the first one's tries are used up before it has written anything."""
     embedding_provider: Literal["local", "gemini"] = "local"

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import structlog
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 _FIRST_WAIT = 0.1
 """Seconds before the second try; doubled from try to try."""
@@ -37,6 +38,11 @@ def is_outage(error: BaseException) -> bool:
     if state is not None:
         return _AWAY.fullmatch(state) is not None
     return _LOST.search(str(error)) is not None or (error.__cause__ is not None and is_outage(error.__cause__))
+
+
+def is_overload(error: BaseException | None) -> bool:
+    """Whether all connections of a pool were in use for longer than anybody waits for one."""
+    return isinstance(error, PoolTimeoutError)
 
 
 async def when_back(work: Callable[[], Awaitable[T]]) -> T:

@@ -162,6 +162,7 @@ def _engine(settings: Settings, url: str, size: int) -> AsyncEngine:
         engine_url(url),
         pool_size=size,
         max_overflow=settings.database_pool_overflow,
+        pool_timeout=settings.database_pool_timeout,
         pool_pre_ping=True,
         pool_recycle=3600,
         # An error that is logged has its statement, not the values: hashes of passwords, links in mails.

@@ -20,6 +20,7 @@ from strawberry.types.graphql import OperationType
 
 from core.errors import RequestError, RequestErrorCode
 from core.settings import Settings
+from datastores.outages import is_overload
 from resolvers.auditing import write_denials
 from resolvers.context import Context
 from schema.auditing import audit_mutations
@@ -32,6 +33,8 @@ from schema.persisted import text_to_run
 from schema.rendering.renderers import Renderer, Renderers
 
 log = structlog.get_logger(__name__)
+OVERLOADED: Final = "Too much is going on at the moment. Try again shortly."
+OVERLOAD_WAIT_MS: Final = 1_000
 INTERNAL: Final = "Something went wrong on our side. Try again; if it persists, report the request id."
 
 
@@ -167,7 +170,11 @@ class ColloquySchema(Schema):
         request_id = context.request_id if isinstance(context, Context) else "-"
         errors[:] = [_public(error, request_id) for error in errors]
         if isinstance(context, Context):
-            context.error_codes.update(str((error.extensions or {}).get("code")) for error in errors)
+            for error in errors:
+                told = error.extensions or {}
+                context.error_codes.add(str(told.get("code")))
+                if isinstance(wait := told.get("retryAfterMs"), int):
+                    context.retry_after_ms = max(context.retry_after_ms or 0, wait)
 
 
 def _looks_at_results(extension: Any) -> bool:
@@ -209,6 +216,9 @@ def _public(error: GraphQLError, request_id: str) -> GraphQLError:
     original = error.original_error
     while isinstance(original, GraphQLError) and original.original_error is not None:
         original = original.original_error
+    if is_overload(original):
+        log.warning("no database connection free", request_id=request_id)
+        original = RequestError.rate_limited(OVERLOADED, OVERLOAD_WAIT_MS)
     extensions: dict[str, object] = {}
     if isinstance(original, RequestError):
         code, message, extensions = original.code, original.message, original.extensions(request_id)

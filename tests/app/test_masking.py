@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from core.settings import Settings
 from multipart import FILE_MAP, Part, form, operations, send
 from owner import as_owner
-from product import ANSWER, START, Product
+from product import ANSWER, SEND, START, Product, running_product
 
 CANARY = "canary-of-the-database"
 TELLING = (CANARY, "relation", "SELECT", "INSERT", "sqlalchemy", "asyncpg", "Error", "Traceback", ".py", "colloquy_app")
@@ -91,3 +92,20 @@ async def test_a_fault_before_the_operation_is_known_is_masked_too(
     reply = await send(own_product, person.token, form(operations(), file_map, Part("0", b"A text.", "notes.txt")))
     assert reply.status == 500
     assert 'relation "users" does not exist' in str(fault_of(json.dumps(reply.body), caplog))
+
+
+async def test_who_finds_every_database_connection_in_use_is_told_to_come_later(settings: Settings) -> None:
+    tight = {"database_pool_size": 1, "database_pool_overflow": 0, "database_pool_timeout": 0.2}
+    async with running_product(settings.model_copy(update=tight), worker=False) as product:
+        person = await product.sign_up()
+        conversation = await person.conversation()
+        url, headers = f"{product.url}/graphql", {"Authorization": f"Bearer {person.token}"}
+        async with product.services.postgres.write(person.tenant_id):
+            async with product.http.post(url, json={"query": CONVERSATIONS}, headers=headers) as response:
+                (error,) = (await response.json())["errors"]
+                assert response.headers["Retry-After"] == "1"
+            refused = await person.raw(SEND, input={"conversationId": conversation, "text": "Is anybody there?"})
+        for told in (error, *refused["errors"]):
+            assert (told["extensions"]["code"], told["extensions"]["retryAfterMs"]) == ("RATE_LIMITED", 1_000)
+            assert told["message"] == "Too much is going on at the moment. Try again shortly."
+        assert (await person.send(conversation, "Is anybody there?"))["__typename"] == "SendMessagePayload"
