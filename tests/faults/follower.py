@@ -136,3 +136,10 @@ def _event(body: dict[str, Any]) -> dict[str, Any]:
     assert not codes, body
     event: dict[str, Any] = body["data"]["answer"]
     return event
+
+
+async def spoken(*followers: Follower) -> None:
+    """Wait until each has been sent some text."""
+    async with asyncio.timeout(30):
+        while not all(len(follower.place.text) > 5 for follower in followers):  # noqa: ASYNC110 - of other tasks
+            await asyncio.sleep(0.02)

@@ -10,7 +10,7 @@ import time
 import aiohttp
 import pytest
 from asking import StartApi, ask
-from follower import TRANSPORTS, Follower
+from follower import TRANSPORTS, Follower, spoken
 
 from core.settings import Settings
 from owner import as_owner, uuid_of
@@ -23,13 +23,6 @@ BUSY = 3
 """The machine may be slower than its clock: what is bounded in seconds has so many times as long."""
 
 
-async def _spoken(*followers: Follower) -> None:
-    """Wait until each has been sent some text."""
-    async with asyncio.timeout(20):
-        while not all(len(follower.place.text) > 5 for follower in followers):  # noqa: ASYNC110 - of other tasks
-            await asyncio.sleep(0.02)
-
-
 async def test_three_transports_show_the_whole_answer_though_its_process_is_killed(
     slow: Settings, start_api: StartApi, reader: Person, http: aiohttp.ClientSession
 ) -> None:
@@ -39,7 +32,7 @@ async def test_three_transports_show_the_whole_answer_though_its_process_is_kill
     async with asyncio.TaskGroup() as group:
         for follower, transport in zip(followers, TRANSPORTS, strict=True):
             group.create_task(follower.follow([transport]))
-        await _spoken(*followers)
+        await spoken(*followers)
         writing.send(signal.SIGKILL)
         killed = time.monotonic()
         while not all(follower.restarts for follower in followers):  # noqa: ASYNC110 - of other tasks
@@ -60,7 +53,7 @@ async def test_a_process_that_froze_and_wakes_can_write_nothing(
     answer = await ask(http, writing.url, reader)
     follower = Follower(http, [other.url], reader.token, answer)
     following = asyncio.create_task(follower.follow(["websocket"]))
-    await _spoken(follower)
+    await spoken(follower)
     writing.send(signal.SIGSTOP)
     try:
         async with asyncio.timeout(BUSY * TAKEOVER_SECONDS):
@@ -112,7 +105,7 @@ async def test_an_end_on_sigterm_hands_over_what_is_written_and_closes_every_con
         asyncio.create_task(follower.follow([transport]))
         for follower, transport in zip(followers, TRANSPORTS, strict=True)
     ]
-    await _spoken(*followers)
+    await spoken(*followers)
     async with http.ws_connect(f"{ending.url}/graphql", protocols=("graphql-transport-ws",)) as idle:
         ending.send(signal.SIGTERM)
         ended = asyncio.create_task(ending.ended(BUSY * 15))
@@ -157,7 +150,7 @@ async def test_processes_are_replaced_one_after_another_without_a_refused_reques
         asking = group.create_task(keep_asking())
         for number, follower in enumerate(followers):
             group.create_task(follower.follow([TRANSPORTS[number % 3]]))
-        await _spoken(*followers)
+        await spoken(*followers)
         api.send(signal.SIGHUP)
         async with asyncio.timeout(60):
             while not await replaced():  # noqa: ASYNC110 - other processes
@@ -176,7 +169,7 @@ async def test_a_process_that_is_killed_is_replaced_and_all_end_with_the_one_tha
     answer = await ask(http, api.url, reader)
     follower = Follower(http, [api.url], reader.token, answer)
     following = asyncio.create_task(follower.follow())
-    await _spoken(follower)
+    await spoken(follower)
     os.kill(first[0].pid, signal.SIGKILL)
     async with asyncio.timeout(40):
         while len({process.pid for process in api.serving} - {first[0].pid}) < 2:  # noqa: ASYNC110
