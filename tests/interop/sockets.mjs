@@ -16,7 +16,7 @@ export function socketClient(url, token, options = {}) {
   });
 }
 
-/** Renews the token of an open socket, as docs/streaming.md says. */
+/** Renews the token of an open socket, as docs/connecting.md says. */
 export function renew(socket, token) {
   const payload = { authorization: `Bearer ${token}` };
   socket.send(stringifyMessage({ type: MessageType.Ping, payload }));

@@ -48,6 +48,20 @@ async def test_graphql_sse_follows_an_answer_to_its_end(product: Product, run_no
     assert (said["email"], said["wrong"]) == (person.email, ["GRAPHQL_VALIDATION_FAILED"])
 
 
+async def test_the_typescript_loop_of_the_streaming_page_runs_as_it_stands(product: Product, run_node: RunNode) -> None:
+    person = await product.sign_up()
+    await person.ready_document(TEXT)
+    sent = await person.send(await person.conversation(), QUESTION)
+    said = await _run(run_node, "streaming_page.mjs", person, sent["answer"]["id"])
+    last = [event async for event in person.follow(sent["answer"]["id"])][-1]
+    assert said["text"] == last["answer"]["message"]["text"]
+    assert said["connections"] > 1
+    refused = await _run(run_node, "streaming_page.mjs", replace(person, token="no token"), sent["answer"]["id"])
+    assert refused["error"] == "refused: 4403 UNAUTHENTICATED: The access token is not valid. Sign in again."
+    missing = await _run(run_node, "streaming_page.mjs", person, "ans_0")
+    assert "not an id" in missing["error"]
+
+
 async def test_apollo_subscribes_over_http_by_its_multipart_protocol(product: Product, run_node: RunNode) -> None:
     person = await product.sign_up()
     await person.ready_document(TEXT)
