@@ -15,18 +15,18 @@ from core.security import AccessClaims, InvalidTokenError
 from datastores.audit import add_entry
 from datastores.models import AuditOutcome
 from datastores.postgres import Purpose
-from datastores.rates import MAIL_COST, Demand, Limit, RateLimits, Refusal, Subject
 from datastores.records import AuditRecord, UserRecord
 from datastores.transactions import LazyRead, PlatformTransaction, StatementCount, WriteTransaction
 from loaders import Loaders
 from resolvers.audit_trail import DENIALS, AuditTrail
 from resolvers.following.outlet import Outlet
 from resolvers.permissions import ADMINISTERS, Operation
+from resolvers.rates import RateTaker
 from resolvers.results import RateLimited
 from resolvers.services import NOWHERE, Client, RefreshCookie, Services
 
 
-class Context:
+class Context(RateTaker):
     """The state of one operation. Its read transaction opens with the first query and ends with the operation."""
 
     def __init__(
@@ -37,11 +37,9 @@ class Context:
         client: Client = NOWHERE,
         cookie: RefreshCookie | None = None,
     ) -> None:
-        self.services = services
-        self.claims = claims
+        super().__init__(services, claims, client)
         self.public_url = public_url
         """Where this client reaches us, for links: scheme, host and port without a slash at the end."""
-        self.client = client
         self.cookie = cookie
         """A browser's that asked for cookies and comes from a page that may; None for everyone else."""
         self.request_id = new_id().hex
@@ -53,8 +51,6 @@ class Context:
         """What the operation may cost at most, by the limits' count."""
         self.statements: StatementCount | None = None
         """Counts the SQL statements of the operation's tenant, where the request asked for its cost."""
-        self.retry_after_ms: int | None = None
-        """When to come again, once something of the operation has been refused for coming too often."""
         self.refused_upload: RateLimited | None = None
         """Why the file of this request was not received."""
         self.error_codes: set[str] = set()
@@ -117,59 +113,6 @@ class Context:
                 self.claims = self.services.signer.check_access(token)
         except InvalidTokenError as error:
             self.token_problem = str(error)
-
-    @property
-    def limits(self) -> RateLimits:
-        """What `take` takes from."""
-        return self.services.rates.limits
-
-    def by_address(self, limit: Limit) -> Demand:
-        """One of a limit on the client's network address."""
-        return Demand(limit, self.services.rates.subjects.address(self.client.address))
-
-    def by_account(self, limit: Limit, email: str) -> Demand:
-        """One of a limit on an account, by its e-mail address as it is stored, whether or not there is one."""
-        return Demand(limit, self.services.rates.subjects.account(email))
-
-    def by_person(self, limit: Limit) -> Demand:
-        """One of a limit on whoever is signed in."""
-        return Demand(limit, self.subject)
-
-    def mail_to(self, email: str) -> Demand:
-        """One mail from the organisation of whoever is signed in to the address, as it is stored."""
-        assert self.claims is not None, "nobody is signed in"
-        recipient = self.services.rates.subjects.recipient(self.claims.tenant_id, email)
-        return Demand(self.limits.mails_to, recipient, MAIL_COST)
-
-    @property
-    def subject(self) -> Subject:
-        """Whoever is signed in, a person or its organisation's API keys: by the verified token alone, without SQL."""
-        assert self.claims is not None, "nobody is signed in"
-        tenant_id, user_id = self.claims.tenant_id, self.claims.user_id
-        subjects = self.services.rates.subjects
-        return subjects.keys(tenant_id) if user_id is None else subjects.person(tenant_id, user_id)
-
-    async def take(self, *demands: Demand) -> RateLimited | None:
-        """Count all of these, or count none and say when to come again. Call it before anything is done."""
-        refusal = await self.services.rates.limiter.take(*demands)
-        return None if refusal is None else self.limited(refusal)
-
-    def limited(self, refusal: Refusal) -> RateLimited:
-        """A refusal as a mutation's result; the transport hears of it, too."""
-        self.retry_after_ms = max(self.retry_after_ms or 0, refusal.retry_after_ms)
-        return RateLimited.of(refusal)
-
-    async def take_request(self) -> None:
-        """Count one operation of the person's or the API keys', or of the address's where nobody is signed in.
-
-        Raises `RequestError` RATE_LIMITED.
-        """
-        if self.claims is None:
-            demand = self.by_address(self.limits.anonymous)
-        else:
-            demand = self.by_person(self.limits.keys if self.claims.user_id is None else self.limits.requests)
-        if (refused := await self.take(demand)) is not None:
-            raise RequestError.rate_limited(refused.message, refused.retry_after_ms)
 
     @cached_property
     def reads(self) -> LazyRead:
