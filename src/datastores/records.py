@@ -110,6 +110,11 @@ class AssistantRecord:
     document_scope: DocumentScope
     created_at: datetime
 
+    @property
+    def assigned_to(self) -> UUID | None:
+        """The assistant itself where its assigned documents alone are searched; None: all are."""
+        return None if self.document_scope is DocumentScope.ALL else self.id
+
 
 @dataclass(slots=True)
 class DocumentRecord:

@@ -138,6 +138,13 @@ class _Writing(_Reading):
             await self.flush()
             return (await self._connection.execute(statement, parameters)).rowcount
 
+    async def add(self, insert: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run an INSERT for rows with the same columns, together; none is nothing."""
+        if rows:
+            async with self._turn:
+                await self.flush()
+                await self._connection.execute(insert, rows)
+
     async def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
         async with self._turn:
             # A statement sees the entities that were added before it.
