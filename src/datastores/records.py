@@ -254,6 +254,11 @@ _SELECTS: dict[type[Any], sa.Select[Any]] = {
 }
 
 
+def values_of(record: Any) -> dict[str, Any]:
+    """A record's fields by name, as they are: `dataclasses.asdict` copies what is in them, for fifty times as long."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
 def select_record(record: type[Any]) -> sa.Select[Any]:
     """`SELECT` of the record's columns from its table, to be narrowed by `where`."""
     return _SELECTS[record]
