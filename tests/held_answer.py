@@ -20,8 +20,8 @@ from core.ids import NodeKind, TenantId, new_id, to_global
 from datastores import redis_keys
 from datastores.answer_events import Body, Cited, encode_event
 from datastores.answers import Claim, Outcome, answer_by_id, finish
-from datastores.conversations import add_question
 from datastores.models import AnswerStatus
+from datastores.questions import add_question
 from owner import as_owner, uuid_of
 from product import Person, Product, Server
 

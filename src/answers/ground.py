@@ -59,6 +59,8 @@ class Ground:
 
     async def _turns_before(self) -> list[Turn]:
         claimed, contexts = self._claimed, self._services.memory.contexts
+        if claimed.previous_question is None:
+            return []
         kept = await contexts.get(self._tenant_id, claimed.conversation_id, claimed.previous_question)
         if kept is not None:
             return kept
@@ -79,5 +81,5 @@ class Ground:
                 embeddings,
                 standalone(claimed.question, earlier),
                 top_k=self._services.settings.retrieval_top_k,
-                assistant_id=claimed.assistant_id,
+                assigned_to=claimed.assigned_to,
             )

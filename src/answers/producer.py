@@ -78,6 +78,8 @@ class Attempt:
             services.settings, ask=self._ask, begun=lambda: self._first_token_ms is not None, tell=self._tell
         )
         self._request: ChatRequest | None = None
+        self.following: UUID | None = None
+        """Once this answer has ended: the one that the conversation goes on with."""
         self._ground = Ground(services, tenant_id, claimed)
         self._recall = Recall(services.memory.answers, tenant_id, claimed)
 
@@ -299,8 +301,10 @@ class Attempt:
         )
         claim = answers.Claim(self._answer_id, self._claimed.conversation_id, self._claimed.epoch)
         async with self._services.postgres.write(self._tenant_id) as tx:
-            if not await answers.finish(tx, claim, outcome, self._model_asked_at):
+            ended = await answers.finish(tx, claim, outcome, self._model_asked_at)
+            if ended is None:
                 raise SupersededError
+        self.following = ended.following
         self._writer.say([terminal])
         await self._writer.settle()
         await self._services.news.tell(self._tenant_id, self._claimed.conversation_id)

@@ -20,7 +20,7 @@ async def retrieve(
     question: str,
     *,
     top_k: int,
-    assistant_id: UUID | None,
+    assigned_to: UUID | None,
     within_scopes: bool = False,
 ) -> list[PassageRecord]:
     """The best `top_k` passages within the model's distance limit, best first. Raises `ProviderError`.
@@ -36,7 +36,7 @@ async def retrieve(
         model_id=embeddings.model_id,
         max_distance=embeddings.max_distance,
         top_k=top_k,
-        assistant_id=assistant_id,
+        assigned_to=assigned_to,
         within_scopes=within_scopes,
     )
 

@@ -97,12 +97,10 @@ class AnswerSupervisor:
     async def _run(self, tenant_id: TenantId, answer_id: UUID, seen_epoch: int) -> None:
         try:
             ready = await self._has_slot(tenant_id, answer_id, seen_epoch)
-            claimed = await self._run_in_slot(tenant_id, answer_id, seen_epoch) if ready else None
-            if claimed is None:
+            attempt = await self._run_in_slot(tenant_id, answer_id, seen_epoch) if ready else None
+            if attempt is None:
                 await self._say_that_it_waits(tenant_id, answer_id)
                 return
-            async with self._services.postgres.read(tenant_id) as read:
-                following = await answer_turns.next_pending(read, claimed.conversation_id)
         except SupersededError:
             log.info("answer taken over", answer=answer_id.hex)
         except (SQLAlchemyError, OSError) as error:
@@ -111,10 +109,10 @@ class AnswerSupervisor:
         except Exception:
             log.exception("answer interrupted", answer=answer_id.hex)
         else:
-            if following is not None:
+            if attempt.following is not None:
                 # A task inherits what its log lines carry: that one is another request's.
                 structlog.contextvars.clear_contextvars()
-                self.produce(tenant_id, following)
+                self.produce(tenant_id, attempt.following)
 
     async def _has_slot(self, tenant_id: TenantId, answer_id: UUID, seen_epoch: int) -> bool:
         """Whether the tenant has a slot for it; if not, the next sweep asks again. No slot is taken out of turn."""
@@ -137,18 +135,17 @@ class AnswerSupervisor:
             with suppress(*REDIS_ERRORS):
                 await self._services.answer_log.queue(tenant_id, answer_id)
 
-    async def _run_in_slot(
-        self, tenant_id: TenantId, answer_id: UUID, seen_epoch: int
-    ) -> answer_turns.ClaimedAnswer | None:
+    async def _run_in_slot(self, tenant_id: TenantId, answer_id: UUID, seen_epoch: int) -> Attempt | None:
+        """The attempt that has ended the answer; None: it could not be claimed."""
         anothers = False
         try:
             async with self._services.postgres.write(tenant_id) as tx:
                 claimed = await answer_turns.claim(tx, answer_id, seen_epoch)
                 anothers = claimed is None and await answer_turns.is_begun(tx, answer_id)
-            if claimed is not None:
-                await self._services.news.tell(tenant_id, claimed.conversation_id)
-                await self._run_leased(tenant_id, answer_id, claimed)
-            return claimed
+            if claimed is None:
+                return None
+            await self._services.news.tell(tenant_id, claimed.conversation_id)
+            return await self._run_leased(tenant_id, answer_id, claimed)
         except SupersededError:
             anothers = True
             raise
@@ -159,7 +156,7 @@ class AnswerSupervisor:
             else:
                 await self._services.slots.release(tenant_id, answer_id)
 
-    async def _run_leased(self, tenant_id: TenantId, answer_id: UUID, claimed: answer_turns.ClaimedAnswer) -> None:
+    async def _run_leased(self, tenant_id: TenantId, answer_id: UUID, claimed: answer_turns.ClaimedAnswer) -> Attempt:
         lease = asyncio.create_task(self._hold_lease(tenant_id, answer_id, claimed.epoch))
         attempt = Attempt(self._services, tenant_id, answer_id, claimed)
         self._attempts[answer_id] = (tenant_id, attempt)
@@ -167,6 +164,7 @@ class AnswerSupervisor:
             attempt.interrupt(StopRequestedError())
         try:
             await self._run_attempt(attempt)
+            return attempt
         except asyncio.CancelledError:
             await see_through(when_back(attempt.hand_over), HAND_OVER_SECONDS)
             raise

@@ -28,7 +28,7 @@ async def stop_waiting(tx: WriteTransaction, answer_id: UUID) -> bool:
         _answers.c.id == answer_id,
         _answers.c.status == AnswerStatus.PENDING,
     )
-    version = version_where(tx, waits)
+    version = version_where(waits)
     statement = (
         sa.update(_answers)
         .where(waits, _answers.c.conversation_id == version.c.id)
@@ -39,7 +39,7 @@ async def stop_waiting(tx: WriteTransaction, answer_id: UUID) -> bool:
             finished_at=sa.func.now(),
         )
     )
-    return await tx.execute(statement) == 1
+    return await tx.execute(statement, {"of_tenant": tx.tenant_id}) == 1
 
 
 async def request_stop(tx: WriteTransaction, answer_id: UUID) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from core.ids import TenantId
 from datastores.answers import UNFINISHED
-from datastores.models import Answer, AnswerStatus, Assistant, Conversation, Message, Tenant
+from datastores.models import Answer, AnswerStatus, Assistant, Conversation, DocumentScope, Message, Tenant
 from datastores.records import table
 from datastores.tenants import suspended
 from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
@@ -28,7 +30,8 @@ class ClaimedAnswer:
     conversation_id: UUID
     question: str
     question_sequence: int
-    assistant_id: UUID
+    assigned_to: UUID | None
+    """The assistant whose assigned documents alone are searched; None: all are."""
     instructions: str
     provider: str | None
     model: str | None
@@ -83,6 +86,67 @@ _previous = (
 )
 
 
+_TENANT: sa.BindParameter[Any] = sa.bindparam("of_tenant")
+
+
+def version_where(condition: sa.ColumnElement[bool]) -> sa.CTE:
+    """The next version of the conversation whose answer meets the condition: its id and version, or no row.
+
+    In one statement with the answer's change, and joined to it, so that the conversation is held before the answer.
+    The statement is given the tenant as `of_tenant`.
+    """
+    fits = sa.select(_answers.c.conversation_id).where(condition).scalar_subquery()
+    return (
+        sa.update(_conversations)
+        .where(_conversations.c.tenant_id == _TENANT, _conversations.c.id == fits)
+        .values(version=_conversations.c.version + 1)
+        .returning(_conversations.c.id, _conversations.c.version, _conversations.c.assistant_id)
+        .cte("conversation")
+    )
+
+
+def _claim() -> ReturningUpdate[Any]:
+    claimable = sa.and_(
+        _answers.c.tenant_id == _TENANT,
+        _answers.c.id == sa.bindparam("claimed"),
+        _answers.c.status.in_(UNFINISHED),
+        _answers.c.epoch == sa.bindparam("seen"),
+    )
+    conversation = version_where(claimable & ~_blocked & ~suspended(_answers.c.tenant_id))
+    return (
+        sa.update(_answers)
+        .where(
+            claimable,
+            _answers.c.conversation_id == conversation.c.id,
+            _question_of(_answers, _messages),
+            _assistants.c.tenant_id == _answers.c.tenant_id,
+            _assistants.c.id == conversation.c.assistant_id,
+            _tenants.c.id == _answers.c.tenant_id,
+        )
+        .values(epoch=_answers.c.epoch + 1, status=AnswerStatus.STREAMING, version=conversation.c.version)
+        .returning(
+            _answers.c.epoch,
+            _answers.c.conversation_id,
+            _messages.c.text,
+            _messages.c.sequence,
+            sa.case((_assistants.c.document_scope != DocumentScope.ALL, _assistants.c.id)),
+            _assistants.c.instructions,
+            _assistants.c.provider,
+            _assistants.c.model,
+            _assistants.c.temperature,
+            _tenants.c.embedding_model_id,
+            _assistants.c.context_tokens,
+            _assistants.c.cache_answers,
+            _earlier,
+            _previous,
+            _answers.c.stop_requested_at.is_not(None),
+        )
+    )
+
+
+_CLAIM = _claim()
+
+
 async def is_turn(reads: Reads, answer_id: UUID, seen_epoch: int) -> bool:
     """Whether `claim` would give the answer away now, unless the tenant is suspended: only `claim` looks at that."""
     statement = sa.select(_answers.c.id).where(
@@ -111,54 +175,7 @@ async def claim(tx: WriteTransaction, answer_id: UUID, seen_epoch: int) -> Claim
     None when it has finished, while an earlier answer of the same conversation has not, while its tenant is suspended,
     or when somebody else took it since its epoch was seen: of two claimants at once, one wins.
     """
-    claimable = sa.and_(
-        _answers.c.tenant_id == tx.tenant_id,
-        _answers.c.id == answer_id,
-        _answers.c.status.in_(UNFINISHED),
-        _answers.c.epoch == seen_epoch,
-    )
-    version = version_where(tx, claimable & ~_blocked & ~suspended(_answers.c.tenant_id))
-    statement = (
-        sa.update(_answers)
-        .where(claimable, _answers.c.conversation_id == version.c.id)
-        .values(epoch=_answers.c.epoch + 1, status=AnswerStatus.STREAMING, version=version.c.version)
-        .returning(_answers.c.epoch)
-    )
-    epoch = await tx.scalar(statement)
-    if epoch is None:
-        return None
-    details = (
-        sa.select(
-            sa.literal(epoch),
-            _answers.c.conversation_id,
-            _messages.c.text,
-            _messages.c.sequence,
-            _assistants.c.id,
-            _assistants.c.instructions,
-            _assistants.c.provider,
-            _assistants.c.model,
-            _assistants.c.temperature,
-            _tenants.c.embedding_model_id,
-            _assistants.c.context_tokens,
-            _assistants.c.cache_answers,
-            _earlier,
-            _previous,
-            _answers.c.stop_requested_at.is_not(None),
-        )
-        .select_from(_answers)
-        .join(_messages, _question_of(_answers, _messages))
-        .join(
-            _conversations,
-            (_conversations.c.tenant_id == _answers.c.tenant_id) & (_conversations.c.id == _answers.c.conversation_id),
-        )
-        .join(
-            _assistants,
-            (_assistants.c.tenant_id == _answers.c.tenant_id) & (_assistants.c.id == _conversations.c.assistant_id),
-        )
-        .join(_tenants, _tenants.c.id == _answers.c.tenant_id)
-        .where(_answers.c.tenant_id == tx.tenant_id, _answers.c.id == answer_id)
-    )
-    return await tx.first(ClaimedAnswer, details)
+    return await tx.first(ClaimedAnswer, _CLAIM, {"of_tenant": tx.tenant_id, "claimed": answer_id, "seen": seen_epoch})
 
 
 async def unfinished(tx: PlatformTransaction, older_than: timedelta, limit: int) -> list[tuple[TenantId, UUID, int]]:
@@ -220,18 +237,3 @@ async def is_waiting(reads: Reads, answer_id: UUID) -> bool:
         _answers.c.status == AnswerStatus.PENDING,
     )
     return await reads.scalar(statement) is not None
-
-
-def version_where(tx: WriteTransaction, condition: sa.ColumnElement[bool]) -> sa.CTE:
-    """The next version of the conversation whose answer meets the condition: its id and version, or no row.
-
-    In one statement with the answer's change, and joined to it, so that the conversation is held before the answer.
-    """
-    fits = sa.select(_answers.c.conversation_id).where(condition).scalar_subquery()
-    return (
-        sa.update(_conversations)
-        .where(_conversations.c.tenant_id == tx.tenant_id, _conversations.c.id == fits)
-        .values(version=_conversations.c.version + 1)
-        .returning(_conversations.c.id, _conversations.c.version)
-        .cte("conversation")
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -11,12 +11,13 @@ import sqlalchemy as sa
 from core.ids import TenantId, new_id
 from datastores.models import AuditEntry
 from datastores.pages import Page, PageRequest, keyset_page
-from datastores.records import AuditRecord, select_record, table
+from datastores.records import AuditRecord, select_record, table, values_of
 from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
 
 NO_TENANT = TenantId(UUID(int=0))
 """Whose are acts of no tenant. No tenant has this id, and no token is for it."""
 _audit = table(AuditEntry)
+_ADD = sa.insert(_audit)
 _ENSURE = sa.text("SELECT ensure_audit_partitions()")
 
 
@@ -38,7 +39,7 @@ def new_entry_key() -> tuple[UUID, datetime]:
 
 async def add_entry(tx: WriteTransaction | PlatformTransaction, entry: AuditRecord) -> None:
     """One statement. A tenant's door takes that tenant's entries, the platform's door any."""
-    await tx.execute(sa.insert(_audit).values(asdict(entry)))
+    await tx.execute(_ADD, values_of(entry))
 
 
 async def entries(reads: Reads, wanted: AuditFilter, request: PageRequest) -> Page[AuditRecord]:

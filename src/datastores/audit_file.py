@@ -14,14 +14,13 @@ import shutil
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import orjson
 import structlog
 
-from datastores.records import AuditRecord
+from datastores.records import AuditRecord, values_of
 
 KEPT_DAYS = 7
 """Files of days before today's."""
@@ -136,4 +135,4 @@ def _set_aside(path: Path, dated: Path) -> None:
 
 def _shown(entry: AuditRecord) -> dict[str, object]:
     """The entry with ids as they are in PostgreSQL, and without what is not there."""
-    return {name: value for name, value in asdict(entry).items() if value not in (None, [], {})}
+    return {name: value for name, value in values_of(entry).items() if value not in (None, [], {})}

@@ -4,17 +4,94 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.sql.dml import ReturningUpdate
 
-from datastores.models import Answer, AnswerStatus, Conversation, Message, MessageRole
+from datastores.models import Answer, Conversation, Message
 from datastores.pages import Page, PageRequest, keyset_page
 from datastores.records import ConversationRecord, MessageRecord, select_record, table
 from datastores.transactions import Reads, WriteTransaction
 
 _conversations, _messages, _answers = table(Conversation), table(Message), table(Answer)
+# Statements are built once: to build one takes SQLAlchemy several times what it takes to run it.
+_TENANT: sa.BindParameter[Any] = sa.bindparam("tenant_id")
+_OWNER: sa.BindParameter[Any] = sa.bindparam("owner_id")
+_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+
+_OWN_CONVERSATIONS = select_record(ConversationRecord).where(
+    _conversations.c.tenant_id == _TENANT, _conversations.c.id.in_(_IDS), _conversations.c.owner_id == _OWNER
+)
+_OWN_MESSAGES = (
+    select_record(MessageRecord)
+    .join(
+        _conversations,
+        (_conversations.c.tenant_id == _messages.c.tenant_id) & (_conversations.c.id == _messages.c.conversation_id),
+    )
+    .where(_messages.c.tenant_id == _TENANT, _messages.c.id.in_(_IDS), _conversations.c.owner_id == _OWNER)
+)
+# Named otherwise than the columns: a value for a column's name would be set by an UPDATE.
+_HELD = sa.and_(
+    _conversations.c.tenant_id == sa.bindparam("of_tenant"), _conversations.c.id == sa.bindparam("conversation")
+)
+_LOCK_OWN = (
+    sa.select(_conversations.c.id).where(_HELD, _conversations.c.owner_id == _OWNER).with_for_update(key_share=True)
+)
+
+
+def next_version(conversation: sa.ColumnElement[bool], **values: Any) -> ReturningUpdate[tuple[int, int]]:
+    """A change of the conversation that meets the condition, which gives its new version and its newest number."""
+    return (
+        sa.update(_conversations)
+        .where(conversation)
+        .values(version=_conversations.c.version + 1, **values)
+        .returning(_conversations.c.version, _conversations.c.last_sequence)
+    )
+
+
+NEXT_MESSAGE: Final[dict[str, Any]] = {
+    "last_sequence": _conversations.c.last_sequence + 1,
+    "last_message_at": sa.func.clock_timestamp(),
+}
+"""What a message changes in its conversation besides the version."""
+_NOTE_CHANGE = next_version(_HELD)
+_TAKE_PLACE = next_version(_HELD, **NEXT_MESSAGE)
+
+
+def _history() -> sa.Select[Any]:
+    said = (
+        sa.select(_messages.c.id, _messages.c.sequence.label("place"))
+        .where(
+            _messages.c.tenant_id == _TENANT,
+            _messages.c.conversation_id == sa.bindparam("conversation_id"),
+            _messages.c.sequence < sa.bindparam("number"),
+            _messages.c.answer_id.is_(None),
+        )
+        .order_by(_messages.c.sequence.desc())
+        .limit(sa.bindparam("most"))
+        .cte("said")
+    )
+    reply = _messages.alias("reply")
+    answered = (
+        sa.select(reply.c.id, said.c.place)
+        .join(_answers, (_answers.c.tenant_id == reply.c.tenant_id) & (_answers.c.id == reply.c.answer_id))
+        .join(said, said.c.id == _answers.c.question_id)
+        .where(reply.c.tenant_id == _TENANT, _answers.c.selected)
+    )
+    history = sa.union_all(sa.select(said.c.id, said.c.place), answered).subquery("history")
+    return (
+        select_record(MessageRecord)
+        .join(history, history.c.id == _messages.c.id)
+        .where(_messages.c.tenant_id == _TENANT)
+        # A question's number is lower than its answer's.
+        .order_by(history.c.place.desc(), _messages.c.sequence.desc())
+        .limit(sa.bindparam("most"))
+    )
+
+
+_HISTORY = _history()
 
 
 async def conversations_of(
@@ -32,59 +109,14 @@ async def conversations_of(
 
 async def own_conversations(reads: Reads, owner_id: UUID, ids: Sequence[UUID]) -> list[ConversationRecord]:
     """Those of the conversations that are this person's, in no order."""
-    statement = select_record(ConversationRecord).where(
-        _conversations.c.tenant_id == reads.tenant_id,
-        _conversations.c.id.in_(ids),
-        _conversations.c.owner_id == owner_id,
-    )
-    return await reads.records(ConversationRecord, statement)
+    values = {"tenant_id": reads.tenant_id, "ids": ids, "owner_id": owner_id}
+    return await reads.records(ConversationRecord, _OWN_CONVERSATIONS, values)
 
 
 async def own_messages(reads: Reads, owner_id: UUID, ids: Sequence[UUID]) -> list[MessageRecord]:
     """Those of the messages that stand in conversations of this person's, in no order."""
-    statement = (
-        select_record(MessageRecord)
-        .join(
-            _conversations,
-            (_conversations.c.tenant_id == _messages.c.tenant_id)
-            & (_conversations.c.id == _messages.c.conversation_id),
-        )
-        .where(
-            _messages.c.tenant_id == reads.tenant_id,
-            _messages.c.id.in_(ids),
-            _conversations.c.owner_id == owner_id,
-        )
-    )
-    return await reads.records(MessageRecord, statement)
-
-
-@dataclass(slots=True)
-class StoredQuestion:
-    """A question and the answer that was made for it."""
-
-    message_id: UUID
-    answer_id: UUID
-    conversation_id: UUID
-    text: str
-
-
-async def question_by_key(reads: Reads, author_id: UUID, idempotency_key: str) -> StoredQuestion | None:
-    """The question that this person sent with this key, if any."""
-    statement = (
-        sa.select(_messages.c.id, _answers.c.id, _messages.c.conversation_id, _messages.c.text)
-        .join(
-            _answers,
-            (_answers.c.tenant_id == _messages.c.tenant_id) & (_answers.c.question_id == _messages.c.id),
-        )
-        .where(
-            _messages.c.tenant_id == reads.tenant_id,
-            _messages.c.author_id == author_id,
-            _messages.c.idempotency_key == idempotency_key,
-        )
-        .order_by(_answers.c.turn)
-        .limit(1)
-    )
-    return await reads.first(StoredQuestion, statement)
+    values = {"tenant_id": reads.tenant_id, "ids": ids, "owner_id": owner_id}
+    return await reads.records(MessageRecord, _OWN_MESSAGES, values)
 
 
 async def lock_own(tx: WriteTransaction, owner_id: UUID, conversation_id: UUID) -> bool:
@@ -93,16 +125,8 @@ async def lock_own(tx: WriteTransaction, owner_id: UUID, conversation_id: UUID) 
     Whoever changes a conversation, its messages or its answers holds its row before any of theirs: there is one order
     of locks, and so no deadlock.
     """
-    statement = (
-        sa.select(_conversations.c.id)
-        .where(
-            _conversations.c.tenant_id == tx.tenant_id,
-            _conversations.c.id == conversation_id,
-            _conversations.c.owner_id == owner_id,
-        )
-        .with_for_update(key_share=True)
-    )
-    return await tx.scalar(statement) is not None
+    values = {"of_tenant": tx.tenant_id, "conversation": conversation_id, "owner_id": owner_id}
+    return await tx.scalar(_LOCK_OWN, values) is not None
 
 
 @dataclass(slots=True)
@@ -115,77 +139,15 @@ class Place:
 
 async def note_change(tx: WriteTransaction, conversation_id: UUID) -> Place | None:
     """The version for a change that is no message. Holds the conversation's row. None: it is gone."""
-    return await _next(tx, conversation_id, {})
+    return await tx.first(Place, _NOTE_CHANGE, {"of_tenant": tx.tenant_id, "conversation": conversation_id})
 
 
-async def take_place(tx: WriteTransaction, conversation_id: UUID, title: str | None = None) -> Place | None:
+async def take_place(tx: WriteTransaction, conversation_id: UUID) -> Place | None:
     """The next message's number and version. Holds the conversation's row, so that messages are stored in their order.
 
-    `title` names a conversation that has none yet. None: the conversation is gone.
+    None: the conversation is gone.
     """
-    values: dict[str, Any] = {
-        "last_sequence": _conversations.c.last_sequence + 1,
-        "last_message_at": sa.func.clock_timestamp(),
-    }
-    if title:
-        nameless = _conversations.c.title == ""
-        values["title"] = sa.case((nameless, title), else_=_conversations.c.title)
-        values["updated_version"] = sa.case(
-            (nameless, _conversations.c.version + 1), else_=_conversations.c.updated_version
-        )
-    return await _next(tx, conversation_id, values)
-
-
-async def _next(tx: WriteTransaction, conversation_id: UUID, values: dict[str, Any]) -> Place | None:
-    statement = (
-        sa.update(_conversations)
-        .where(_conversations.c.tenant_id == tx.tenant_id, _conversations.c.id == conversation_id)
-        .values(version=_conversations.c.version + 1, **values)
-        .returning(_conversations.c.version, _conversations.c.last_sequence)
-    )
-    return await tx.first(Place, statement)
-
-
-async def add_question(
-    tx: WriteTransaction,
-    *,
-    conversation_id: UUID,
-    author_id: UUID,
-    text: str,
-    title: str,
-    idempotency_key: str | None,
-    answer_id: UUID,
-) -> StoredQuestion:
-    """Store a question with its PENDING answer, of that id. `title` names a conversation that has no title yet.
-
-    The conversation is held (`lock_own`). Raises IntegrityError when the person has used the key before.
-    """
-    place = await take_place(tx, conversation_id, title)
-    assert place is not None, "it is held"
-    message = Message(
-        tenant_id=tx.tenant_id,
-        conversation_id=conversation_id,
-        sequence=place.sequence,
-        version=place.version,
-        role=MessageRole.USER,
-        text=text,
-        author_id=author_id,
-        idempotency_key=idempotency_key,
-    )
-    tx.session.add(message)
-    await tx.session.flush()
-    answer = Answer(
-        tenant_id=tx.tenant_id,
-        id=answer_id,
-        conversation_id=conversation_id,
-        question_id=message.id,
-        status=AnswerStatus.PENDING,
-        turn=place.version,
-        version=place.version,
-    )
-    tx.session.add(answer)
-    await tx.session.flush()
-    return StoredQuestion(message.id, answer_id, conversation_id, text)
+    return await tx.first(Place, _TAKE_PLACE, {"of_tenant": tx.tenant_id, "conversation": conversation_id})
 
 
 async def history_before(reads: Reads, conversation_id: UUID, sequence: int, limit: int) -> list[MessageRecord]:
@@ -194,32 +156,5 @@ async def history_before(reads: Reads, conversation_id: UUID, sequence: int, lim
     Each question is followed by its selected answer, whatever the answer's own number: two questions that were sent
     at once are numbered before the first one's answer.
     """
-    said = (
-        sa.select(_messages.c.id, _messages.c.sequence.label("place"))
-        .where(
-            _messages.c.tenant_id == reads.tenant_id,
-            _messages.c.conversation_id == conversation_id,
-            _messages.c.sequence < sequence,
-            _messages.c.answer_id.is_(None),
-        )
-        .order_by(_messages.c.sequence.desc())
-        .limit(limit)
-        .cte("said")
-    )
-    reply = _messages.alias("reply")
-    answered = (
-        sa.select(reply.c.id, said.c.place)
-        .join(_answers, (_answers.c.tenant_id == reply.c.tenant_id) & (_answers.c.id == reply.c.answer_id))
-        .join(said, said.c.id == _answers.c.question_id)
-        .where(reply.c.tenant_id == reads.tenant_id, _answers.c.selected)
-    )
-    history = sa.union_all(sa.select(said.c.id, said.c.place), answered).subquery("history")
-    statement = (
-        select_record(MessageRecord)
-        .join(history, history.c.id == _messages.c.id)
-        .where(_messages.c.tenant_id == reads.tenant_id)
-        # A question's number is lower than its answer's.
-        .order_by(history.c.place.desc(), _messages.c.sequence.desc())
-        .limit(limit)
-    )
-    return list(reversed(await reads.records(MessageRecord, statement)))
+    values = {"tenant_id": reads.tenant_id, "conversation_id": conversation_id, "number": sequence, "most": limit}
+    return list(reversed(await reads.records(MessageRecord, _HISTORY, values)))

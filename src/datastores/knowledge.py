@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -22,12 +23,20 @@ from datastores.transactions import Reads, WriteTransaction
 
 _documents, _chunks = table(Document), table(Chunk)
 _assistants, _assigned = table(Assistant), table(AssistantDocument)
+_TENANT: sa.BindParameter[Any] = sa.bindparam("tenant_id")
+_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+_EXISTING_CHUNKS = sa.select(_chunks.c.id).where(_chunks.c.tenant_id == _TENANT, _chunks.c.id.in_(_IDS))
+_HOLD_CHUNKS = _EXISTING_CHUNKS.with_for_update(key_share=True)
 _ENDED = (DocumentStatus.FAILED, DocumentStatus.CANCELLED)
 
 
 def readable_by(person: UserRecord) -> sa.ColumnElement[bool]:
     """Which documents a person may read: those in the scope of an assistant of the tenant, or all of them."""
-    if person.role.reads_all_documents:
+    return _readable(person.role.reads_all_documents)
+
+
+def _readable(all_documents: bool) -> sa.ColumnElement[bool]:
+    if all_documents:
         return sa.true()
     unlimited = sa.exists().where(
         _assistants.c.tenant_id == _documents.c.tenant_id, _assistants.c.document_scope == DocumentScope.ALL
@@ -59,12 +68,17 @@ async def readable_documents(reads: Reads, person: UserRecord, ids: Sequence[UUI
 
 async def readable_chunks(reads: Reads, person: UserRecord, ids: Sequence[UUID]) -> list[ChunkRecord]:
     """Those of the chunks that exist and whose document the person may read, in no order."""
-    statement = (
+    values = {"tenant_id": reads.tenant_id, "ids": ids}
+    return await reads.records(ChunkRecord, _readable_chunks(person.role.reads_all_documents), values)
+
+
+@cache
+def _readable_chunks(all_documents: bool) -> sa.Select[Any]:
+    return (
         select_record(ChunkRecord)
         .join(_documents, (_documents.c.tenant_id == _chunks.c.tenant_id) & (_documents.c.id == _chunks.c.document_id))
-        .where(_chunks.c.tenant_id == reads.tenant_id, _chunks.c.id.in_(ids), readable_by(person))
+        .where(_chunks.c.tenant_id == _TENANT, _chunks.c.id.in_(_IDS), _readable(all_documents))
     )
-    return await reads.records(ChunkRecord, statement)
 
 
 async def document_by_id(reads: Reads, document_id: UUID) -> DocumentRecord | None:
@@ -89,9 +103,6 @@ async def existing_chunks(reads: Reads, ids: Sequence[UUID]) -> set[UUID]:
     """Those of the chunk ids that are stored; in a write transaction they stay until it ends."""
     if not ids:
         return set()
-    statement: sa.Select[Any] = sa.select(_chunks.c.id).where(
-        _chunks.c.tenant_id == reads.tenant_id, _chunks.c.id.in_(ids)
-    )
-    if isinstance(reads, WriteTransaction):
-        statement = statement.with_for_update(key_share=True)
-    return {row[0] for row in await reads.rows(statement)}
+    held = isinstance(reads, WriteTransaction)
+    values = {"tenant_id": reads.tenant_id, "ids": ids}
+    return {row[0] for row in await reads.rows(_HOLD_CHUNKS if held else _EXISTING_CHUNKS, values)}

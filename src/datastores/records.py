@@ -110,6 +110,11 @@ class AssistantRecord:
     document_scope: DocumentScope
     created_at: datetime
 
+    @property
+    def assigned_to(self) -> UUID | None:
+        """The assistant itself where its assigned documents alone are searched; None: all are."""
+        return None if self.document_scope is DocumentScope.ALL else self.id
+
 
 @dataclass(slots=True)
 class DocumentRecord:
@@ -247,6 +252,11 @@ _SELECTS: dict[type[Any], sa.Select[Any]] = {
     record: sa.select(*(model.__table__.c[field.name] for field in fields(record)))  # type: ignore[attr-defined]
     for record, model in _MODELS.items()
 }
+
+
+def values_of(record: Any) -> dict[str, Any]:
+    """A record's fields by name, as they are: `dataclasses.asdict` copies what is in them, for fifty times as long."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def select_record(record: type[Any]) -> sa.Select[Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -20,31 +22,51 @@ REDIS_ERRORS = (RedisError, OSError)
 """Redis is away, full, read-only after a failover, or loading: whoever can go on without it does."""
 
 
-class _Cancellable(AbstractConnection):
-    """A connection whose user can be cancelled at any moment.
+class _Quick(AbstractConnection):
+    """A connection that packs with hiredis, and sends without a task for each command.
 
-    redis-py bounds a send with `asyncio.wait_for`, which on Python 3.11 swallows a cancellation that comes together
-    with the send's end: one in a hundred cancelled loops ran on for ever.
+    redis-py bounds a send with `asyncio.wait_for`. On Python 3.11 that makes a task, and it swallows a cancellation
+    that comes together with the send's end: one in a hundred cancelled loops ran on for ever. Both methods are called
+    by redis-py for every command, and `_writer` is its own: `tests/datastores/test_redis_client.py` names them.
     """
 
+    _packer = HiredisRespSerializer()
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        """The command as it is sent. Raises DataError for what Redis cannot be told."""
+        packed: list[bytes] = self._packer.pack(*args)
+        return packed
+
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
-        """Send; raises CancelledError also where redis-py would have lost it."""
-        task = asyncio.current_task()
-        before = task.cancelling() if task else 0
-        await super().send_packed_command(command, check_health)
-        if task and task.cancelling() > before:
+        """Send within `socket_timeout`. Raises redis-py's errors; after any the connection is closed."""
+        if not self.is_connected:
+            await self.connect()  # type: ignore[no-untyped-call]
+        elif check_health:
+            await self.check_health()  # type: ignore[no-untyped-call]
+        command = command.encode() if isinstance(command, str) else command
+        writer = self._writer
+        assert writer is not None, "it is connected"
+        try:
+            async with asyncio.timeout(self.socket_timeout):
+                writer.writelines([command] if isinstance(command, bytes) else command)
+                await writer.drain()
+        except BaseException as error:
             # Nobody will read the reply: the next user of this connection must not find it.
             await self.disconnect(nowait=True)
-            raise asyncio.CancelledError
+            if isinstance(error, TimeoutError):
+                raise RedisTimeoutError("Timeout writing to socket") from None
+            if isinstance(error, OSError):
+                raise RedisConnectionError(f"Error while writing to socket: {error}") from error
+            raise
 
 
-class _Tcp(_Cancellable, Connection): ...
+class _Tcp(_Quick, Connection): ...
 
 
-class _Tls(_Cancellable, SSLConnection): ...
+class _Tls(_Quick, SSLConnection): ...
 
 
-class _Unix(_Cancellable, UnixDomainSocketConnection): ...
+class _Unix(_Quick, UnixDomainSocketConnection): ...
 
 
 _CONNECTIONS = {Connection: _Tcp, SSLConnection: _Tls, UnixDomainSocketConnection: _Unix}

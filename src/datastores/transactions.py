@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sqlalchemy import Executable, event, text
@@ -106,13 +107,22 @@ class ReadTransaction(_Reading):
 class _Writing(_Reading):
     def __init__(self, connection: AsyncConnection) -> None:
         super().__init__(connection)
-        self.session = AsyncSession(bind=connection, expire_on_commit=False, autoflush=False)
         self._changed = False
         event.listen(connection.sync_connection, "after_cursor_execute", self._note_change)
 
+    @cached_property
+    def session(self) -> AsyncSession:
+        """Where entities are added."""
+        return AsyncSession(bind=self._connection, expire_on_commit=False, autoflush=False)
+
+    async def flush(self) -> None:
+        """Write the entities that were added."""
+        if "session" in self.__dict__:
+            await self.session.flush()
+
     async def changes(self) -> bool:
         """Whether the transaction has changed rows so far, added entities included."""
-        await self.session.flush()
+        await self.flush()
         return self._changed
 
     def _note_change(
@@ -125,13 +135,20 @@ class _Writing(_Reading):
     async def execute(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> int:
         """Run one statement that changes rows and return how many it changed."""
         async with self._turn:
-            await self.session.flush()
+            await self.flush()
             return (await self._connection.execute(statement, parameters)).rowcount
+
+    async def add(self, insert: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run an INSERT for rows with the same columns, together; none is nothing."""
+        if rows:
+            async with self._turn:
+                await self.flush()
+                await self._connection.execute(insert, rows)
 
     async def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
         async with self._turn:
             # A statement sees the entities that were added before it.
-            await self.session.flush()
+            await self.flush()
             return (await self._connection.execute(statement, parameters)).all()
 
     @asynccontextmanager

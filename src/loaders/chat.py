@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -14,6 +15,14 @@ from datastores.records import AnswerRecord, CitationRecord, MessageRecord, sele
 from datastores.transactions import Reads
 
 _answers, _messages, _citations = table(Answer), table(Message), table(Citation)
+_TENANT: sa.BindParameter[Any] = sa.bindparam("tenant_id")
+_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+_MESSAGES = select_record(MessageRecord).where(_messages.c.tenant_id == _TENANT, _messages.c.answer_id.in_(_IDS))
+_CITATIONS = (
+    select_record(CitationRecord)
+    .where(_citations.c.tenant_id == _TENANT, _citations.c.answer_id.in_(_IDS))
+    .order_by(_citations.c.marker)
+)
 
 
 class AnswersByQuestion(DataLoader[UUID, list[AnswerRecord]]):
@@ -43,10 +52,8 @@ class MessagesByAnswer(DataLoader[UUID, MessageRecord | None]):
         self._reads = reads
 
     async def _load(self, answer_ids: Sequence[UUID]) -> list[MessageRecord | None]:
-        statement = select_record(MessageRecord).where(
-            _messages.c.tenant_id == self._reads.tenant_id, _messages.c.answer_id.in_(answer_ids)
-        )
-        by_answer = {row.answer_id: row for row in await self._reads.records(MessageRecord, statement)}
+        values = {"tenant_id": self._reads.tenant_id, "ids": answer_ids}
+        by_answer = {row.answer_id: row for row in await self._reads.records(MessageRecord, _MESSAGES, values)}
         return [by_answer.get(key) for key in answer_ids]
 
 
@@ -58,13 +65,9 @@ class CitationsByAnswer(DataLoader[UUID, list[CitationRecord]]):
         self._reads = reads
 
     async def _load(self, answer_ids: Sequence[UUID]) -> list[list[CitationRecord]]:
-        statement = (
-            select_record(CitationRecord)
-            .where(_citations.c.tenant_id == self._reads.tenant_id, _citations.c.answer_id.in_(answer_ids))
-            .order_by(_citations.c.marker)
-        )
+        values = {"tenant_id": self._reads.tenant_id, "ids": answer_ids}
         by_answer = defaultdict(list)
-        for row in await self._reads.records(CitationRecord, statement):
+        for row in await self._reads.records(CitationRecord, _CITATIONS, values):
             by_answer[row.answer_id].append(row)
         return [by_answer[key] for key in answer_ids]
 

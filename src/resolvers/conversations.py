@@ -9,10 +9,10 @@ from sqlalchemy.exc import IntegrityError
 
 from core.errors import RequestError
 from core.ids import NodeKind, TenantId, new_id
-from datastores import conversations, people
-from datastores.conversations import StoredQuestion
+from datastores import conversations, people, questions
 from datastores.models import Conversation
 from datastores.pages import Page, PageRequest
+from datastores.questions import Asked, StoredQuestion
 from datastores.records import AnswerRecord, ConversationRecord, MessageRecord
 from resolvers.arguments import input_id, key_problem
 from resolvers.context import Context
@@ -93,7 +93,7 @@ async def send_message(
         try:
             new = None if full else answer_id
             stored = await _store_question(context, person.id, wanted, text, idempotency_key, new)
-            kept = isinstance(stored, StoredQuestion) and stored.answer_id == answer_id
+            kept = isinstance(stored, Asked)
         finally:
             if not kept and full is None:
                 await context.services.slots.release(tenant_id, answer_id)
@@ -102,11 +102,13 @@ async def send_message(
         return context.limited(full)
     if isinstance(stored, NotFound):
         return stored
+    if isinstance(stored, Asked):
+        context.services.supervisor.produce(tenant_id, answer_id)
+        await context.services.news.tell(tenant_id, wanted)
+        return Sent(stored.message, stored.answer)
     if stored.conversation_id != wanted or stored.text != text:
         return IdempotencyConflict("This idempotency key was used for another message.")
     context.services.supervisor.produce(tenant_id, stored.answer_id)
-    if kept:
-        await context.services.news.tell(tenant_id, wanted)
     message = await context.loaders.messages.load(stored.message_id)
     assert message is not None
     return Sent(message, await context.loaders.answers.load(stored.answer_id))
@@ -114,17 +116,19 @@ async def send_message(
 
 async def _store_question(
     context: Context, person_id: UUID, conversation_id: UUID, text: str, key: str | None, answer_id: UUID | None
-) -> StoredQuestion | NotFound | None:
-    """The question of that key, or else a new one; None where it would be a new one, and its answer may have no id."""
+) -> Asked | StoredQuestion | NotFound | None:
+    """A new question, or that of the key; None where it would be a new one, and its answer may have no id."""
     try:
         async with context.write() as tx:
             # Held: who sends the same key at the same time waits here, and then finds it.
             if not await conversations.lock_own(tx, person_id, conversation_id):
                 return NotFound.of("conversation")
-            earlier = await conversations.question_by_key(tx, person_id, key) if key else None
-            if earlier is not None or answer_id is None:
+            earlier = await questions.question_by_key(tx, person_id, key) if key else None
+            if earlier is not None:
                 return _named(context, earlier)
-            added = await conversations.add_question(
+            if answer_id is None:
+                return None
+            asked = await questions.add_question(
                 tx,
                 conversation_id=conversation_id,
                 author_id=person_id,
@@ -133,21 +137,22 @@ async def _store_question(
                 idempotency_key=key,
                 answer_id=answer_id,
             )
-            return _named(context, added)
+            context.acts_on(NodeKind.MESSAGE, asked.message.id)
+            context.acts_on(NodeKind.ANSWER, asked.answer.id)
+            return asked
     except IntegrityError:
         # The same key was stored in another conversation by a request beside this one, after we looked.
         assert key is not None
-        found = await conversations.question_by_key(context.reads, person_id, key)
+        found = await questions.question_by_key(context.reads, person_id, key)
         if found is None:
             raise
         return _named(context, found)
 
 
-def _named(context: Context, stored: StoredQuestion | None) -> StoredQuestion | None:
+def _named(context: Context, stored: StoredQuestion) -> StoredQuestion:
     """The question, known to the audit log."""
-    if stored is not None:
-        context.acts_on(NodeKind.MESSAGE, stored.message_id)
-        context.acts_on(NodeKind.ANSWER, stored.answer_id)
+    context.acts_on(NodeKind.MESSAGE, stored.message_id)
+    context.acts_on(NodeKind.ANSWER, stored.answer_id)
     return stored
 
 

@@ -93,10 +93,10 @@ async def passages(context: Context, query: str, first: int, assistant_id: str |
         raise RequestError.bad_input(
             f"`query` has {len(query)} characters; at most {context.services.settings.question_max_chars} are allowed."
         )
-    wanted = None
+    assistant = None
     if assistant_id is not None:
-        wanted = argument_id(NodeKind.ASSISTANT, assistant_id)
-        if await people.assistant_or_default(context.reads, wanted) is None:
+        assistant = await people.assistant_or_default(context.reads, argument_id(NodeKind.ASSISTANT, assistant_id))
+        if assistant is None:
             raise RequestError.bad_input("There is no such assistant.")
     found_in = await people.tenant_of(context.reads)
     # The model may be a network away: no connection of the pool waits for it.
@@ -109,7 +109,7 @@ async def passages(context: Context, query: str, first: int, assistant_id: str |
                 embeddings,
                 query,
                 top_k=first,
-                assistant_id=wanted,
+                assigned_to=None if assistant is None else assistant.assigned_to,
                 within_scopes=not person.role.reads_all_documents,
             )
     except ProviderError as error:

@@ -30,10 +30,10 @@ async def test_documents_out_of_scope_take_no_place_among_the_lexical_candidates
         wanted = await _document(tx, "Among much else the zebra is named in these many words", FAR, assigned, other)
         for _ in range(CANDIDATES + 5):
             await _document(tx, "Zebra zebra", FAR)
-    assert await _first(postgres, tenant, assistant_id=None, within_scopes=False) != wanted
-    assert await _first(postgres, tenant, assistant_id=None, within_scopes=True) == wanted
-    assert await _first(postgres, tenant, assistant_id=other, within_scopes=True) == wanted
-    assert await _first(postgres, tenant, assistant_id=assigned, within_scopes=False) == wanted
+    assert await _first(postgres, tenant, assigned_to=None, within_scopes=False) != wanted
+    assert await _first(postgres, tenant, assigned_to=None, within_scopes=True) == wanted
+    assert await _first(postgres, tenant, assigned_to=other, within_scopes=True) == wanted
+    assert await _first(postgres, tenant, assigned_to=assigned, within_scopes=False) == wanted
 
 
 @pytest.mark.parametrize("scope", list(DocumentScope))
@@ -44,13 +44,11 @@ async def test_with_an_assistant_for_everything_every_document_may_be_found(
         await _assistant(tx, DocumentScope.ASSIGNED)
         await _assistant(tx, scope)
         unassigned = await _document(tx, "A zebra", FAR)
-    found = await _first(postgres, tenant, assistant_id=None, within_scopes=True)
+    found = await _first(postgres, tenant, assigned_to=None, within_scopes=True)
     assert found == (unassigned if scope is DocumentScope.ALL else None)
 
 
-async def _first(
-    postgres: Postgres, tenant: TenantId, *, assistant_id: UUID | None, within_scopes: bool
-) -> UUID | None:
+async def _first(postgres: Postgres, tenant: TenantId, *, assigned_to: UUID | None, within_scopes: bool) -> UUID | None:
     """The best passage's document, of those that the words alone can have found."""
     async with postgres.read(tenant) as tx:
         passages = await find_passages(
@@ -60,7 +58,7 @@ async def _first(
             model_id=MODEL,
             max_distance=2.0,
             top_k=100,
-            assistant_id=assistant_id,
+            assigned_to=assigned_to,
             within_scopes=within_scopes,
         )
     return next((passage.document_id for passage in passages if "ebra" in passage.text), None)
