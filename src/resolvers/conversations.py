@@ -85,6 +85,8 @@ async def send_message(
     if problem := _question_problem(context, text, idempotency_key):
         return problem
     tenant_id, answer_id = TenantId(person.tenant_id), new_id()
+    # What has been read of the person holds a connection, which must not wait for others or for Redis.
+    await context.aclose()
     # Those who send one key again and again take one slot, not one each.
     async with context.services.keys.of((person.id, "send", idempotency_key or answer_id)):
         # Before the transaction, which must not wait for Redis.
