@@ -14,7 +14,7 @@ from app.services import api_services
 from core.ids import NodeKind, TenantId, to_global
 from core.security import hash_password
 from core.settings import Settings
-from datastores import people
+from datastores import members, people, sessions
 from datastores.models import Role
 from datastores.postgres import Purpose
 from datastores.records import DocumentRecord
@@ -41,6 +41,7 @@ async def seed(settings: Settings) -> None:
         administered = settings.environment != "production"
         if administered:
             await _ensure_administrator(services)
+        await _admit_administrator(services, admitted=administered)
         context = Context(services, None, settings.resolved_public_url)
         try:
             await _sign_in(context)
@@ -95,6 +96,19 @@ async def _sign_in(context: Context) -> None:
 async def _ensure_administrator(services: Services) -> None:
     # Refused, where there is one: this is done at each start.
     await make_administrator(services, email=ADMIN_EMAIL, name="Ada", password=PASSWORD)
+
+
+async def _admit_administrator(services: Services, *, admitted: bool) -> None:
+    """Let the administrator in, or keep out the one that was made when the same data served for development."""
+    async with services.postgres.platform(Purpose.SIGN_IN) as tx:
+        found = await people.credentials_of(tx, ADMIN_EMAIL)
+    if found is None:
+        return
+    tenant_id = TenantId(found.tenant_id)
+    async with services.postgres.write(tenant_id) as tenant:
+        await members.change_member(tenant, found.user_id, role=None, suspended=not admitted)
+        live = await sessions.standing_ids(tenant, found.user_id)
+    await services.standings.changed(tenant_id, live)
 
 
 async def _ensure_document(context: Context, path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Any
 
 from cross_web import FormData, HTTPException, StarletteRequestAdapter
+from starlette.datastructures import FormData as StarletteFormData
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
@@ -17,8 +19,12 @@ from resolvers.documents import admit_upload
 PREFLIGHT_HEADERS = ("x-colloquy-preflight", "apollo-require-preflight")
 _DISCARD_FACTOR = 4
 """A body is read to its end, so that the client hears the answer, up to this many times the limit."""
+LEAST_BYTES_PER_SECOND = 4_096
+"""Of a form, after the first `request_timeout` seconds: half of what a telephone line gave. It ends who holds a
+connection, and the rights of its beginning, by a byte now and then."""
 _OVERHEAD_BYTES = 1024 * 1024
 _DISCARD_SECONDS = 2.0
+_BROKEN_OFF = "The multipart body was broken off: its last boundary is missing."
 
 
 class LimitedParser(MultiPartParser):
@@ -33,6 +39,19 @@ class LimitedParser(MultiPartParser):
             max_part_size=1024 * 1024,
         )
         self._room = max_file_bytes + 1
+        self._ended = False
+
+    async def parse(self) -> StarletteFormData:
+        """The form. Raises MultiPartException, also for one whose end is missing."""
+        form = await super().parse()
+        if not self._ended:
+            await form.close()
+            raise MultiPartException(_BROKEN_OFF)
+        return form
+
+    def on_end(self) -> None:
+        """Called behind the last boundary."""
+        self._ended = True
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         """Called for each piece of a part."""
@@ -117,6 +136,8 @@ class RequestAdapter(StarletteRequestAdapter):
         if not admitted:
             await discard(request)
         request.state.form = form
+        # The body may have taken hours: who sent it is looked at anew before anything is done with it.
+        await request.state.context.look_again()
         return FormData(files=form, form=form)
 
 
@@ -130,17 +151,21 @@ async def close_files(request: Request) -> None:
 
 
 async def _form_pieces(request: Request, max_file_bytes: int, pause: float) -> AsyncGenerator[bytes, None]:
-    """A large file may take its time, but not stop for longer than `pause` seconds."""
+    """A large file may take its time, but not stop for longer than `pause` seconds, nor come drop by drop."""
     limit = max_file_bytes * _DISCARD_FACTOR + _OVERHEAD_BYTES
     pieces = _bounded(request, limit, f"The file is larger than {max_file_bytes} bytes, the most allowed.")
+    began, received = time.monotonic(), 0
     while True:
+        late = began + pause + received / LEAST_BYTES_PER_SECOND - time.monotonic()
         try:
-            async with asyncio.timeout(pause):
+            async with asyncio.timeout(min(pause, late)):
                 piece = await anext(pieces, None)
         except TimeoutError:
-            raise HTTPException(408, f"Nothing of the upload arrived for {pause:g} seconds.") from None
+            slow = f"Nothing of the upload arrived for {pause:g} seconds, or less than {LEAST_BYTES_PER_SECOND} bytes"
+            raise HTTPException(408, f"{slow} a second.") from None
         if piece is None:
             return
+        received += len(piece)
         yield piece
 
 

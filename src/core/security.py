@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 from urllib.parse import quote
 from uuid import UUID
 
@@ -23,6 +24,9 @@ _hasher = argon2.PasswordHasher()
 # Of a random text that nobody knows, at the same cost. Verified when an account does not exist, so that the answer
 # takes the same time; written down, because computing it would cost each process's start as much as a sign-in.
 _DUMMY_HASH = "$argon2id$v=19$m=65536,t=3,p=4$JVnugLKDYuQB/i1cWJVwJQ$mdTSm/j0uiG7LY1M+qOZRwOobpNKbKJXMUxmjIB7Poo"
+
+
+EXPIRED: Final = "The access token has expired. Refresh the session, or sign in again."
 
 
 class InvalidTokenError(Exception):
@@ -104,7 +108,7 @@ class TokenSigner:
                 expires_at=datetime.fromtimestamp(claims["exp"], UTC),
             )
         except jwt.ExpiredSignatureError:
-            raise InvalidTokenError("The access token has expired. Refresh the session, or sign in again.") from None
+            raise InvalidTokenError(EXPIRED) from None
         except (jwt.InvalidTokenError, KeyError, ValueError, AttributeError, TypeError, OverflowError):
             raise InvalidTokenError("The access token is not valid. Sign in again.") from None
 

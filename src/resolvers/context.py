@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,7 @@ from uuid import UUID
 from core.errors import ErrorCode, RequestError
 from core.ids import NodeKind, TenantId, new_id
 from core.opaque_tokens import TokenKind
-from core.security import AccessClaims, InvalidTokenError
+from core.security import EXPIRED, AccessClaims, InvalidTokenError
 from datastores.audit import add_entry
 from datastores.models import AuditOutcome
 from datastores.postgres import Purpose
@@ -158,8 +159,17 @@ class Context(RateTaker):
         if self._person is None:
             reads = self.reads
             assert self.claims is not None
+            if self.claims.expires_at is not None and self.claims.expires_at <= datetime.now(UTC):
+                # It was good when the request's head came.
+                raise RequestError.unauthenticated(EXPIRED)
             self._person = await self.services.standings.person(reads, self.claims)
         return self._person
+
+    async def look_again(self) -> None:
+        """Forget who the person was: what is done from here on is done by the person as it is now."""
+        await self.aclose()
+        self._person = None
+        self.__dict__.pop("loaders", None)
 
     def denied(self, action: str, error: RequestError, *, stored: bool = True) -> None:
         """Note what was denied, to be written down at the operation's end; a mutation has its row anyway."""

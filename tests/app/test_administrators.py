@@ -150,3 +150,11 @@ async def test_the_demo_has_an_administrator_but_not_in_production(own_product: 
         assert [one["role"] for one in logins] == roles
         found = await as_owner(settings, "SELECT role FROM users ORDER BY created_at, role")
         assert sorted(role for (role,) in found) == sorted(roles)
+    # Data that have served for development may be taken into production: their password is public.
+    await seed(settings.model_copy(update={"environment": "production", "public_url": "https://colloquy.example"}))
+    logins = json.loads((settings.data_dir / "demo.json").read_text())["logins"]
+    assert [one["role"] for one in logins] == ["BUSINESS", "USER"]
+    suspended = "SELECT suspended_at IS NOT NULL FROM users WHERE role = 'ADMIN'"
+    assert await as_owner(settings, suspended) == [(True,)]
+    await seed(settings)
+    assert await as_owner(settings, suspended) == [(False,)]
