@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -77,7 +78,7 @@ class ColloquyGraphQL(StreamingGraphQL):
             response = _refusal(request, error.status, RequestError(_BAD, error.reason), Allow=error.allow)
         except HTTPException as error:
             wrong = RequestError(_CODES.get(error.status_code, _BAD), error.reason)
-            response = _refusal(request, error.status_code, wrong)
+            response = _refusal(request, error.status_code, wrong, getattr(error, "details", {}))
         except RequestError as error:
             await discard(request)
             await self._note_denial(request, error)
@@ -262,8 +263,11 @@ def _request_id(request: Request) -> str:
     return context.request_id if context is not None else new_id().hex
 
 
-def _refusal(request: Request, status: int, error: RequestError, **headers: str) -> Response:
-    body = {"errors": [{"message": error.message, "extensions": error.extensions(_request_id(request))}]}
+def _refusal(
+    request: Request, status: int, error: RequestError, details: Mapping[str, object] = {}, **headers: str
+) -> Response:
+    extensions = {**error.extensions(_request_id(request)), **details}
+    body = {"errors": [{"message": error.message, "extensions": extensions}]}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     media_type = getattr(request.state, "media_type", JSON)

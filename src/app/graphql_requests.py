@@ -90,7 +90,8 @@ def _json(text: bytes, what: str) -> object:
     try:
         return orjson.loads(text)
     except json.JSONDecodeError:
-        raise HTTPException(400, f"{what} is not JSON in UTF-8.") from None
+        why = "is not JSON in UTF-8, or has a number that is too great or levels too many to be read"
+        raise HTTPException(400, f"{what} {why}.") from None
 
 
 async def _form(request: AsyncHTTPRequestAdapter) -> Any:

@@ -24,7 +24,16 @@ LEAST_BYTES_PER_SECOND = 4_096
 connection, and the rights of its beginning, by a byte now and then."""
 _OVERHEAD_BYTES = 1024 * 1024
 _DISCARD_SECONDS = 2.0
-_BROKEN_OFF = "The multipart body was broken off: its last boundary is missing."
+_BROKEN_OFF = "it was broken off, its last boundary is missing."
+
+
+class BodyTooLargeError(HTTPException):
+    """The body of a request has more bytes than are allowed."""
+
+    def __init__(self, reason: str, limit: int, actual: int | None) -> None:
+        super().__init__(413, reason)
+        found = f"more than {limit}" if actual is None else actual
+        self.details: dict[str, object] = {"kind": "request_bytes", "limit": limit, "actual": found}
 
 
 class LimitedParser(MultiPartParser):
@@ -46,6 +55,8 @@ class LimitedParser(MultiPartParser):
         form = await super().parse()
         if not self._ended:
             await form.close()
+            for file in self._files_to_close_on_error:  # the last one is in no form yet
+                file.close()
             raise MultiPartException(_BROKEN_OFF)
         return form
 
@@ -170,13 +181,14 @@ async def _form_pieces(request: Request, max_file_bytes: int, pause: float) -> A
 
 
 async def _bounded(request: Request, limit: int, refusal: str) -> AsyncGenerator[bytes, None]:
-    if int(request.headers.get("content-length") or 0) > limit:
-        raise HTTPException(413, refusal)
+    announced = int(request.headers.get("content-length") or 0)
+    if announced > limit:
+        raise BodyTooLargeError(refusal, limit, announced)
     received = 0
     async for piece in request.stream():
         received += len(piece)
         if received > limit:
-            raise HTTPException(413, refusal)
+            raise BodyTooLargeError(refusal, limit, None)
         yield piece
 
 

@@ -26,9 +26,11 @@ async def request_reset(context: Context, email: str) -> RateLimited | None:
     commit does not wait for the disk, and the worker is woken either way. What is left are two rows more to write for
     an account. The mail itself is the worker's.
     """
-    if (limited := await context.take(context.by_address(context.limits.mails))) is not None:
-        return limited
     address = email_address(email)
+    # Of the address whether or not it has an account: what is refused tells nothing of it.
+    mailed = (context.strangers_mail_to(address),) if address else ()
+    if (limited := await context.take(context.by_address(context.limits.mails), *mailed)) is not None:
+        return limited
     async with context.platform(Purpose.PASSWORD_RESET, even_if_unchanged=True) as tx:
         await tx.do_not_wait_for_the_disk()
         found = await account_of(tx, address or "")

@@ -59,7 +59,7 @@ def test_a_document_at_its_limit_passes_and_one_beyond_it_is_refused(kind: str) 
     _documents(**{kind: 5}).open(text, None, None)
     extensions = _refusal(text, **{kind: 4})
     assert (extensions["kind"], extensions["limit"]) == (kind, 4)
-    assert extensions["actual"] == ("more than 4" if kind in ("tokens", "document_bytes") else 5)
+    assert extensions["actual"] == ("more than 4" if kind in ("tokens", "input_depth") else 5)
 
 
 def test_a_document_is_measured_in_bytes() -> None:

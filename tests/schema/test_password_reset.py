@@ -280,3 +280,13 @@ async def test_mails_that_strangers_cause_are_limited_by_address(settings: Setti
     async with running_product(few, worker=False) as product:
         results = [await run(product, REQUEST_RESET, email=f"x{number}@example.test") for number in range(3)]
     assert [one["__typename"] for one in results] == ["RequestPasswordResetPayload"] * 2 + ["RateLimited"]
+
+
+async def test_an_address_gets_ten_such_mails_a_day_whoever_asks(product: Product) -> None:
+    person, stranger = await product.sign_up(), await product.sign_up()
+    for email in (person.email, "no.account@example.test"):
+        for _ in range(10):
+            assert await run(product, REQUEST_RESET, email=email) == REQUESTED
+        for token in (None, stranger.token):
+            assert (await run(product, REQUEST_RESET, token, email=email))["__typename"] == "RateLimited"
+    assert await run(product, REQUEST_RESET, email=stranger.email) == REQUESTED

@@ -112,8 +112,6 @@ class Documents:
 
     def _parse(self, text: str) -> DocumentNode:
         limits = self._settings
-        if len(text) > limits.limit_document_bytes:
-            raise LimitExceededError(Limit.DOCUMENT_BYTES, limits.limit_document_bytes)
         hold(Limit.DOCUMENT_BYTES, limits.limit_document_bytes, len(text.encode("utf-8", "surrogatepass")))
         try:
             # Comments count, too: the parser keeps them.

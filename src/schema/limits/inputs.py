@@ -26,7 +26,8 @@ def check_literals(values: Iterable[ValueNode], settings: Settings) -> None:
                 hold(Limit.INPUT_DIGITS, settings.limit_input_digits, len(value.value))
             continue
         hold(Limit.LIST_ITEMS, settings.limit_list_items, len(inner))
-        hold(Limit.INPUT_DEPTH, settings.limit_input_depth, depth + 1)
+        if depth >= settings.limit_input_depth:
+            raise LimitExceededError(Limit.INPUT_DEPTH, settings.limit_input_depth)
         stack.extend((item, depth + 1) for item in inner)
 
 
@@ -42,7 +43,8 @@ def check_variables(variables: Mapping[str, object] | None, settings: Settings) 
         value, depth = stack.pop()
         if isinstance(value, (Mapping, list)):
             hold(Limit.LIST_ITEMS, settings.limit_list_items, len(value))
-            hold(Limit.INPUT_DEPTH, settings.limit_input_depth, depth)
+            if depth > settings.limit_input_depth:
+                raise LimitExceededError(Limit.INPUT_DEPTH, settings.limit_input_depth)
             if isinstance(value, Mapping):
                 size += sum(_length(key) for key in value if isinstance(key, str))
                 value = list(value.values())
