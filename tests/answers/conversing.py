@@ -14,7 +14,7 @@ QUESTION = "When does the first ferry leave?"
 ANSWER = (Say("At half past"), Say(" seven."), Say(finish="STOP", usage=(1, 1, 2)))
 TEXT = "At half past seven."
 STOP = """mutation($input: StopAnswerInput!) { stopAnswer(input: $input) { __typename
-  ... on StopAnswerPayload { answer { id status finishedAt message { text } usage { outputTokens }
+  ... on StopAnswerPayload { answer { id status finishedAt message { text } usage { inputTokens outputTokens }
     citations { marker quote } } } ... on UserError { code reason: message } } }"""
 REGENERATE = """mutation($input: RegenerateAnswerInput!) { regenerateAnswer(input: $input) { __typename
   ... on RegenerateAnswerPayload { answer { id status selected question { id } } }
