@@ -37,10 +37,15 @@ from chats_parts.clients import BEGUN, Person, Seen, bare
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parent / "src"
-PLENTY = {
-    f"RATE_LIMIT_{name}": "1000000"
-    for name in ("REQUESTS_PER_MINUTE", "BURST", "SIGN_UP_PER_MINUTE", "SIGN_UP_BURST", "ANONYMOUS_BURST")
-} | {"RATE_LIMIT_CONCURRENT_ANSWERS": "10000", "SOCKETS_PER_PERSON": "10000", "SOCKETS_PER_ADDRESS": "10000"}
+_RATES = (
+    *("REQUESTS_PER_MINUTE", "BURST", "SIGN_UP_PER_MINUTE", "SIGN_UP_BURST", "ANONYMOUS_BURST"),
+    *("SOCKETS_PER_MINUTE", "SOCKETS_BURST"),
+)
+PLENTY = {f"RATE_LIMIT_{name}": "1000000" for name in _RATES} | {
+    "RATE_LIMIT_CONCURRENT_ANSWERS": "10000",
+    "SOCKETS_PER_PERSON": "10000",
+    "SOCKETS_PER_ADDRESS": "10000",
+}
 PARTS = ("app.cli serve", "app.cli work", "postgres", "redis", "bare_proxy")
 """What a server process is told by: a word of its command line."""
 Run = Callable[[int], Awaitable[Callable[[], Awaitable[list[Seen]]]]]

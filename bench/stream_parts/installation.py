@@ -25,9 +25,9 @@ from core.security import TokenSigner
 from core.settings import Settings
 from datastores import redis_keys
 from datastores.answer_events import Started, encode_event
-from datastores.conversations import add_question
 from datastores.migrate import migrate
 from datastores.postgres import Postgres
+from datastores.questions import add_question
 from stream_parts.publisher import GENERATION
 from stream_parts.servers import PING_SECONDS
 
@@ -175,7 +175,8 @@ async def installation(folder: Path, answers: int) -> AsyncIterator[Installation
         kept.start()
         plenty = {
             f"rate_limit_{name}": 1_000_000
-            for name in ("requests_per_minute", "burst", "sign_up_per_minute", "sign_up_burst")
+            for of in ("", "sign_up_", "sockets_")
+            for name in (f"{of}burst", "requests_per_minute" if not of else f"{of}per_minute")
         }
         settings = Settings(
             database_owner_url=postgres.owner_url,
