@@ -47,7 +47,8 @@ __all__ = [
 
 @asynccontextmanager
 async def relayed(url: str) -> AsyncIterator[tuple[str, Relay]]:
-    """The same URL by way of a port that can be closed (`Relay.close`) and opened again (`Relay.listen_again`)."""
+    """The same URL by way of a port that can be closed (`Relay.close`) and opened again (`Relay.listen_again`), or
+    fall silent (`Relay.hang`) and answer again (`Relay.answer_again`)."""
     relay = Relay()
     parts = urlsplit(url)
     assert parts.port is not None

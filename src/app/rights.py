@@ -39,6 +39,7 @@ async def changed_rights(connection: Context) -> AsyncGenerator[Seen | RequestEr
     """
     standings = connection.services.standings
     known: UserRecord | None = None
+    look = standings.person
     async with standings.watch(connection.reads.tenant_id) as watch:
         while (claims := connection.claims) is not None:
             left = _seconds_left(claims.expires_at)
@@ -49,7 +50,7 @@ async def changed_rights(connection: Context) -> AsyncGenerator[Seen | RequestEr
                 return
             try:
                 async with aclosing(connection.for_operation()) as context:
-                    person = await standings.person(context.reads, claims)
+                    person = await look(context.reads, claims)
             except RequestError as error:
                 yield error
                 return
@@ -58,7 +59,7 @@ async def changed_rights(connection: Context) -> AsyncGenerator[Seen | RequestEr
             else:
                 yield Seen(person, known is not None and not person.role.covers(known.role))
                 known = person
-            await watch.news(claims.session_id, left)
+            look = standings.person_now if await watch.news(claims.session_id, left) else standings.person
 
 
 def too_weak_for(document: str | None, operation_name: str | None, person: UserRecord) -> RequestError | None:

@@ -52,6 +52,8 @@ async def job_services(settings: Settings) -> AsyncGenerator[JobServices, None]:
         await postgres.refuse_unsafe_roles()
         redis = make_redis(settings)
         stack.push_async_callback(redis.aclose)
+        queue = JobQueue(redis)
+        stack.push_async_callback(queue.aclose)
         providers = Providers(settings)
         stack.push_async_callback(providers.aclose)
         yield JobServices(
@@ -60,7 +62,7 @@ async def job_services(settings: Settings) -> AsyncGenerator[JobServices, None]:
             redis=redis,
             files=FileStorage(settings.data_dir / "files"),
             providers=providers,
-            queue=JobQueue(redis),
+            queue=queue,
             mail=mail_transport(settings),
         )
 
@@ -130,6 +132,7 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
         cache = make_cache(settings)
         stack.push_async_callback(cache.aclose)
         sessions = SessionCache(cache, jobs.redis, ttl=settings.cache_ttl_sessions)
+        stack.push_async_callback(sessions.aclose)
         yield Services(
             settings=settings,
             signer=signer(settings),

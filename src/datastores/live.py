@@ -166,6 +166,11 @@ class LiveChannels:
                 self._confirmed.pop(channel, None)
             self._look_at(channel)
 
+    def lost(self, channel: str) -> None:
+        """What was to be said on this channel could not be: who follows it here must look."""
+        for listener in tuple(self._listeners.get(channel, ())):
+            listener.mark_gap()
+
     def _look_at(self, channel: str) -> None:
         self._changed.add(channel)
         self._change.set()

@@ -20,6 +20,11 @@ from core.settings import Settings
 
 REDIS_ERRORS = (RedisError, OSError)
 """Redis is away, full, read-only after a failover, or loading: whoever can go on without it does."""
+PATIENCE_SECONDS = 0.25
+"""The longest that a request waits for one thing that it can do without; Redis takes under a millisecond for it.
+
+The client's own limits, below, are for what has nothing else to go on with: a Redis that hangs holds that up for up to
+half a minute."""
 
 
 class _Quick(AbstractConnection):

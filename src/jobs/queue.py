@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Coroutine
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -11,8 +14,9 @@ from arq.connections import ArqRedis
 from redis.asyncio import Redis
 
 from core.ids import TenantId
+from core.tasks import end_tasks
 from datastores import redis_keys
-from datastores.redis_client import REDIS_ERRORS
+from datastores.redis_client import PATIENCE_SECONDS, REDIS_ERRORS
 
 INGEST_DOCUMENT = "ingest_document"
 DELIVER_MAIL = "deliver_mail"
@@ -23,32 +27,56 @@ log = structlog.get_logger(__name__)
 
 
 class JobQueue:
-    """Wakes workers. One per process, on the process's Redis connections."""
+    """Wakes workers. One per process, on the process's Redis connections.
+
+    Nobody waits for Redis longer than `PATIENCE_SECONDS`, and nothing is raised: what could not be enqueued is in
+    PostgreSQL, and the sweeps ask again.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._arq = ArqRedis(connection_pool=redis.connection_pool, default_queue_name=redis_keys.QUEUE)
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def aclose(self) -> None:
+        """End what Redis has not answered yet. Call it before the connections are closed."""
+        await end_tasks(self._under_way)
 
     async def ingest_document(self, tenant_id: TenantId, document_id: UUID, epoch: int = 0) -> None:
-        """Ask for the document to be made searchable. Asking again for one epoch is one job, for a while.
-
-        With Redis away nothing is raised: the document is stored, and the sweep asks again.
-        """
-        try:
-            await self._arq.enqueue_job(
-                INGEST_DOCUMENT,
-                tenant_id.hex,
-                document_id.hex,
-                _job_id=f"{INGEST_DOCUMENT}:{document_id.hex}:{epoch}:{int(time.time() / WAKE_SECONDS)}",
-            )
-        except REDIS_ERRORS as error:
-            log.warning("job not enqueued", document=document_id.hex, error=type(error).__name__)
+        """Ask for the document to be made searchable. Asking again for one epoch is one job, for a while."""
+        job = self._arq.enqueue_job(
+            INGEST_DOCUMENT,
+            tenant_id.hex,
+            document_id.hex,
+            _job_id=f"{INGEST_DOCUMENT}:{document_id.hex}:{epoch}:{int(time.time() / WAKE_SECONDS)}",
+        )
+        await self._enqueue(job, job=INGEST_DOCUMENT, document=document_id.hex)
 
     async def deliver_mail(self, after: timedelta | None = None) -> None:
-        """Wake a worker for the mails of the outbox: call it after the commit. Nothing is raised, as above.
+        """Wake a worker for the mails of the outbox: call it after the commit.
 
         Each call is a job of its own: one that stood for several could be over before the last of them was committed.
         """
+        job = self._arq.enqueue_job(DELIVER_MAIL, _queue_name=redis_keys.MAIL_QUEUE, _defer_by=after)
+        await self._enqueue(job, job=DELIVER_MAIL)
+
+    async def _enqueue(self, work: Coroutine[Any, Any, Any], **about: str) -> None:
+        # A task that goes on, for as long as the client's own limits let it: late is better than with the sweep. Nor
+        # could arq's transaction be cut off in time: redis-py waits for the answer when it takes its WATCH back.
+        task = asyncio.create_task(work, name="enqueue")
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
+        if not task.done():
+            task.add_done_callback(_late)
+            log.warning("job not enqueued", **about, error="TimeoutError")
+            return
         try:
-            await self._arq.enqueue_job(DELIVER_MAIL, _queue_name=redis_keys.MAIL_QUEUE, _defer_by=after)
+            task.result()
         except REDIS_ERRORS as error:
-            log.warning("job not enqueued", job=DELIVER_MAIL, error=type(error).__name__)
+            log.warning("job not enqueued", **about, error=type(error).__name__)
+
+
+def _late(task: asyncio.Task[Any]) -> None:
+    """Take what it raises: nobody waits for it any more, and it has been logged as late."""
+    if not task.cancelled():
+        task.exception()

@@ -43,6 +43,10 @@ class Standings:
         copy = await self._cache.get(claims.tenant_id, claims.session_id)
         if copy is not None and claims.user_id in (None, copy.id):
             return copy
+        return await self.person_now(reads, claims)
+
+    async def person_now(self, reads: Reads, claims: AccessClaims) -> UserRecord:
+        """As `person`, by PostgreSQL's word alone: for whoever was told of a change, which a copy may not know."""
         read_at = time.time()
         if claims.user_id is None:
             # Before anything is read: the operation must not hold one connection while it waits for another.
@@ -58,12 +62,13 @@ class Standings:
 
     async def changed(self, tenant_id: TenantId, session_ids: Sequence[UUID]) -> None:
         """What these sessions are good for has been changed: call after the commit."""
-        if session_ids:
-            await self._cache.forget(tenant_id, session_ids)
+        if session_ids and not await self._cache.forget(tenant_id, session_ids):
+            self._live.lost(redis_keys.identity_live(tenant_id))
 
     async def tenant_changed(self, tenant_id: TenantId) -> None:
         """The tenant has been suspended or resumed: call after the commit."""
-        await self._cache.forget_tenant(tenant_id)
+        if not await self._cache.forget_tenant(tenant_id):
+            self._live.lost(redis_keys.identity_live(tenant_id))
 
     @asynccontextmanager
     async def watch(self, tenant_id: TenantId) -> AsyncGenerator[Watch, None]:
@@ -78,11 +83,16 @@ class Watch:
     def __init__(self, feed: LiveFeed, live: LiveChannels) -> None:
         self._feed, self._live = feed, live
 
-    async def news(self, session_id: UUID, within: float) -> None:
-        """Return when the session may have changed, after `within` seconds at the latest."""
+    async def news(self, session_id: UUID, within: float) -> bool:
+        """Return when the session may have changed, after `within` seconds at the latest.
+
+        Whether it was told so, or could not have been told: then a copy is not to be believed.
+        """
         names = {session_id.hex.encode(), EVERYBODY}
-        deadline = time.monotonic() + min(within, LOOK_SECONDS if self._live.connected else BLIND_SECONDS)
+        seeing = self._live.connected
+        deadline = time.monotonic() + min(within, LOOK_SECONDS if seeing else BLIND_SECONDS)
         while (left := deadline - time.monotonic()) > 0:
             messages = await self._feed.take(left)
             if messages is None or any(names.intersection(message.split()) for message in messages):
-                return
+                return True
+        return not seeing

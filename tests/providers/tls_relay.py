@@ -14,12 +14,13 @@ from cryptography.x509.oid import NameOID
 
 
 class Relay:
-    """A TCP port of its own in front of the server's, whose connections can be reset."""
+    """A TCP port of its own in front of the server's, whose connections can be reset, and which can fall silent."""
 
     def __init__(self) -> None:
         self.port = 0
         self._open: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
+        self._silent = False
 
     async def listen(self, target: int) -> None:
         self._target = target
@@ -33,6 +34,15 @@ class Relay:
         for writer in list(self._open):
             writer.transport.abort()
 
+    def hang(self) -> None:
+        """Take connections and bytes from now on, and pass nothing on, ever."""
+        self._silent = True
+
+    async def answer_again(self) -> None:
+        """The end of `hang`: who was connected has to connect again."""
+        self._silent = False
+        await self.cut()
+
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
@@ -43,19 +53,19 @@ class Relay:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
         self._open |= {writer, far_writer}
         try:
-            await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+            await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
         finally:
             self._open -= {writer, far_writer}
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
-    with suppress(ConnectionError):
-        await writer.wait_closed()
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if not self._silent:
+                    writer.write(data)
+                    await writer.drain()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 def make_certificate() -> tuple[bytes, bytes]:
