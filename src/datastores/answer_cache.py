@@ -12,10 +12,8 @@ from redis.asyncio import Redis
 
 from core.ids import TenantId
 from datastores import redis_keys
-from datastores.redis_client import REDIS_ERRORS
+from datastores.redis_client import PATIENCE_SECONDS, REDIS_ERRORS
 
-PATIENCE_SECONDS = 0.25
-"""Waiting longer for a copy than this would be felt before every first word."""
 MAX_CHARS = 100_000
 """A longer answer is not kept."""
 log = structlog.get_logger(__name__)

@@ -14,9 +14,8 @@ from redis.asyncio import Redis
 from core.ids import TenantId
 from datastores import redis_keys
 from datastores.models import MessageRole
-from datastores.redis_client import REDIS_ERRORS
+from datastores.redis_client import PATIENCE_SECONDS, REDIS_ERRORS
 
-PATIENCE_SECONDS = 0.25
 HOLD_SECONDS = 60
 """For so long after a change nothing is remembered: what was read just before it must not be put back."""
 # KEYS: the context. ARGV: its JSON, seconds.

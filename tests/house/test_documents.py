@@ -115,7 +115,11 @@ def test_the_architecture_names_modules_and_functions_that_exist() -> None:
             continue
         body = module.read_text()
         told = filter(None, re.split(r"[., ]+", functions))
-        wrong += [f"{name}: {one}" for one in told if not re.search(rf"\b(?:def|class) {one}\b", body)]
+        wrong += [
+            f"{name}: {one}"
+            for one in told
+            if not re.search(rf"\b(?:def|class) {one}\b|^{one}\b.* = ", body, re.MULTILINE)
+        ]
     assert wrong == []
 
 
