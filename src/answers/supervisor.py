@@ -19,6 +19,7 @@ from datastores import answer_stops, answer_turns, redis_keys
 from datastores.answer_log import LEASE_MS, SupersededError
 from datastores.outages import is_outage, when_back
 from datastores.postgres import Purpose
+from datastores.redis_circuit import RedisAwayError
 from datastores.redis_client import REDIS_ERRORS
 from datastores.tenants import suspended_among
 
@@ -26,6 +27,9 @@ SWEEP_SECONDS = 2.0
 LISTEN_SECONDS = 60.0
 """Any length of time: whoever listens for stops has nothing else to do."""
 RENEW_SECONDS = LEASE_MS / 3_000
+RENEW_AGAIN_SECONDS = 0.5
+"""After a lease could not be renewed: it may have run out, and a Redis that wakes is looked at by sweeps first of all.
+Two of them, two seconds apart, must not find it without."""
 FINISH_SECONDS = 3.0
 """How long a closing process waits for its answers to finish by themselves."""
 HAND_OVER_SECONDS = 2.0
@@ -186,11 +190,14 @@ class AnswerSupervisor:
     async def _hold_lease(self, tenant_id: TenantId, answer_id: UUID, epoch: int) -> None:
         while True:
             await self._services.slots.renew(tenant_id, answer_id)
+            pause = RENEW_SECONDS
             try:
                 await self._services.answer_log.hold_lease(tenant_id, answer_id, epoch)
+            except RedisAwayError:
+                pause = RENEW_AGAIN_SECONDS
             except REDIS_ERRORS as error:
                 log.warning("lease not renewed", answer=answer_id.hex, error=type(error).__name__)
-            await asyncio.sleep(RENEW_SECONDS)
+            await asyncio.sleep(pause)
 
     async def _hear_stops(self) -> None:
         """What is published while the connection is lost, the sweep finds in PostgreSQL."""
@@ -216,6 +223,7 @@ class AnswerSupervisor:
 
         An answer younger than a sweep is left alone: whoever stored it is about to produce it. One that has been begun
         must be without a lease in two sweeps: after Redis lost all leases their holders need a moment to renew them.
+        With Redis away nobody can tell what has been begun and forgotten; what nobody has begun needs no lease.
         """
         async with self._services.postgres.platform(Purpose.SWEEP) as tx:
             found = await answer_turns.unfinished(tx, timedelta(seconds=SWEEP_SECONDS), _SWEEP_BATCH)
@@ -227,9 +235,12 @@ class AnswerSupervisor:
             if tenant_id in suspended:
                 attempt.interrupt(_suspended())
         candidates = [row for row in found if row[1] not in self._tasks]
-        leased = await self._services.answer_log.leased(
-            [(tenant_id, answer_id) for tenant_id, answer_id, _ in candidates]
-        )
+        try:
+            leased = await self._services.answer_log.leased(
+                [(tenant_id, answer_id) for tenant_id, answer_id, _ in candidates]
+            )
+        except RedisAwayError:
+            leased = [epoch > 0 for _, _, epoch in candidates]
         unheld = [row for row, held in zip(candidates, leased, strict=True) if not held]
         forgotten = [row for row in unheld if row[2] == 0 or (row[1], row[2]) in self._suspects]
         self._suspects = {(answer_id, epoch) for _, answer_id, epoch in unheld}

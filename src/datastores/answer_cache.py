@@ -12,10 +12,8 @@ from redis.asyncio import Redis
 
 from core.ids import TenantId
 from datastores import redis_keys
-from datastores.redis_client import REDIS_ERRORS
+from datastores.redis_client import REDIS_ERRORS, REQUEST_SECONDS
 
-PATIENCE_SECONDS = 0.25
-"""Waiting longer for a copy than this would be felt before every first word."""
 MAX_CHARS = 100_000
 """A longer answer is not kept."""
 log = structlog.get_logger(__name__)
@@ -41,7 +39,7 @@ class AnswerCache:
         if not self._ttl:
             return None
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(REQUEST_SECONDS):
                 found = await self._cache.get(redis_keys.model_answer(tenant_id, _digest(asked)))
         except REDIS_ERRORS as error:
             log.info("no cached answers", error=type(error).__name__)
@@ -53,7 +51,7 @@ class AnswerCache:
         if not self._ttl or len(answer.text) > MAX_CHARS:
             return
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(REQUEST_SECONDS):
                 await self._cache.set(
                     redis_keys.model_answer(tenant_id, _digest(asked)), orjson.dumps(asdict(answer)), ex=self._ttl
                 )
