@@ -30,10 +30,11 @@ RENEW_SECONDS = LEASE_MS / 3_000
 RENEW_AGAIN_SECONDS = 0.5
 """After a lease could not be renewed: it may have run out, and a Redis that wakes is looked at by sweeps first of all.
 Two of them, two seconds apart, must not find it without."""
-FINISH_SECONDS = 3.0
+FINISH_SECONDS = 2.5
 """How long a closing process waits for its answers to finish by themselves."""
-HAND_OVER_SECONDS = 2.0
-"""How long it then tries to record that it gives the others up."""
+HAND_OVER_SECONDS = 1.5
+"""How long it then tries to record that it gives the others up. Both together, and twice what a hanging PostgreSQL is
+given (`datastores.postgres.CUT_SECONDS`), fit into a process's grace period (`app.ending.GRACE_SECONDS`)."""
 _SWEEP_BATCH = 1_000
 log = structlog.get_logger(__name__)
 
@@ -53,7 +54,7 @@ class AnswerSupervisor:
         self._stopping: set[UUID] = set()
         """Of the tasks, those whose answer is to be stopped before its attempt has begun."""
         self._watching: list[asyncio.Task[None]] = []
-        self._closing = False
+        self._draining: asyncio.Task[None] | None = None
         self._suspects: set[tuple[UUID, int]] = set()
         """Begun answers, with their epoch, that nobody held in the last sweep."""
 
@@ -66,7 +67,7 @@ class AnswerSupervisor:
 
     def produce(self, tenant_id: TenantId, answer_id: UUID, seen_epoch: int = 0) -> None:
         """Produce this answer in a task of its own, if nobody has begun it (or taken it on since `seen_epoch`)."""
-        if answer_id not in self._tasks and not self._closing:
+        if answer_id not in self._tasks and self._draining is None:
             task = asyncio.create_task(self._run(tenant_id, answer_id, seen_epoch), name=f"answer-{answer_id.hex}")
             self._tasks[answer_id] = task
             task.add_done_callback(lambda _: self._ended(answer_id))
@@ -83,13 +84,27 @@ class AnswerSupervisor:
         while self._tasks:
             await asyncio.wait(list(self._tasks.values()))
 
-    async def aclose(self) -> None:
-        """Stop sweeping, give what runs a moment to finish, then cancel it.
+    def drain(self) -> None:
+        """Begin nothing any more, stop sweeping, give what runs a moment to finish, then cancel it.
 
         Leases are dropped, so that another process takes an unfinished answer over at once.
         """
-        self._closing = True
-        await end_tasks(self._watching[:1])
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain(), name="answer-drain")
+
+    async def aclose(self) -> None:
+        """Wait for the end of that, which is begun if it has not been."""
+        self.drain()
+        assert self._draining is not None
+        try:
+            await asyncio.shield(self._draining)
+        finally:
+            await end_tasks([self._draining])
+
+    async def _drain(self) -> None:
+        sweep = self._watching[:1]
+        for task in sweep:
+            task.cancel()
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()), timeout=FINISH_SECONDS)
         await end_tasks([*self._tasks.values(), *self._watching])

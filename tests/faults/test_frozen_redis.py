@@ -100,7 +100,6 @@ async def test_frozen_for_good_an_answer_is_stored_at_its_end_and_its_followers_
                 assert time.monotonic() - began < took + BUSY * FOLLOWED_SECONDS
             late = Follower(http, [other.url], reader.token, answer)
             await late.follow(["sse"])
-            print(f"stored after {took:.1f} s, followed after {time.monotonic() - began:.1f} s")
     assert check([*followers, late]) == text
 
 
@@ -124,7 +123,6 @@ async def test_frozen_for_five_seconds_leaves_one_end_and_no_hole(
         with frozen(cache):
             await asyncio.sleep(5)
     text = check(followers)
-    print(word, len(text), text)
     assert await stored(slow) == text
     assert await as_owner(slow, "SELECT epoch, status::text FROM answers") == [(1, "COMPLETED")]
     # What Redis did when it woke stays the same answer, to whoever comes with or without a place.
