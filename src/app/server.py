@@ -9,8 +9,8 @@ from starlette.applications import Starlette
 from uvicorn.supervisors import Multiprocess
 
 from app.asgi import create_app
-from app.ending import GRACE_SECONDS
 from app.embedded.processes import end_with_parent
+from app.ending import GRACE_SECONDS
 from app.preflight import check_serve
 from app.request_protocol import request_protocol
 from app.socket_protocol import socket_protocol

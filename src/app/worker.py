@@ -19,7 +19,7 @@ from arq.worker import Worker
 from redis.asyncio import Redis
 
 from app.ending import told_at_signals
-from app.services import answer_supervisor, job_services, producer_services
+from app.services import answer_supervisor, evictable, job_services, producer_services
 from core.settings import Settings
 from core.tasks import end_tasks, see_through
 from datastores import redis_keys
@@ -68,7 +68,8 @@ async def run_worker(settings: Settings, stop: asyncio.Event | None = None) -> N
         live = LiveChannels(services.redis)
         await live.start()
         stack.push_async_callback(live.aclose)
-        producing = await stack.enter_async_context(producer_services(settings, services, RedisCircuit(), live))
+        cache = await stack.enter_async_context(evictable(settings, services.redis))
+        producing = producer_services(settings, services, cache, RedisCircuit(), live)
         supervisor = await stack.enter_async_context(answer_supervisor(producing))
         if settings.smtp_url is None and settings.environment == "production":
             log.warning("SMTP_URL is not set: mail is written to files in DATA_DIR/mail, and nobody gets it")

@@ -92,9 +92,9 @@ def make_redis(settings: Settings) -> Redis:
 
 
 def make_cache(settings: Settings) -> Redis:
-    """A client of the server whose keys may be evicted: REDIS_URL's unless told otherwise. Raises as `make_redis`."""
+    """A client of the server whose keys may be evicted. Raises `ConfigurationError`."""
     if settings.redis_cache_url is None:
-        return make_redis(settings)
+        raise ConfigurationError("REDIS_CACHE_URL: not set.")
     return _client("REDIS_CACHE_URL", settings.redis_cache_url, settings)
 
 

@@ -19,10 +19,9 @@ from follower import TRANSPORTS, Follower, spoken
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes import at_once
 from app.embedded.redis import EmbeddedRedis
-from app.ending import FORCED_STATUS, GRACE_SECONDS, MARGIN_SECONDS
+from app.ending import GRACE_SECONDS, MARGIN_SECONDS
 from core.settings import Settings
 from datastores.migrate import migrate
-from owner import as_owner
 from product import Person
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(90)]

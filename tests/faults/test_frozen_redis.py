@@ -95,7 +95,7 @@ async def test_frozen_for_good_an_answer_is_stored_at_its_end_and_its_followers_
             text = await stored(slow)
             took = time.monotonic() - began
             assert took < MODEL_SECONDS + BUSY * STORED_SECONDS
-            while not all(follower.terminal for follower in followers):  # noqa: ASYNC110 - of other tasks
+            while not all(follower.terminal for follower in followers):
                 await asyncio.sleep(0.05)
                 assert time.monotonic() - began < took + BUSY * FOLLOWED_SECONDS
             late = Follower(http, [other.url], reader.token, answer)
