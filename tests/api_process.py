@@ -33,11 +33,9 @@ class ApiProcess:
     @classmethod
     async def start(cls, settings: Settings, log: Path, *options: str) -> ApiProcess:
         """Start it with these settings, whose port must be free, and wait until it serves."""
-        clean = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
-        given = {name.upper(): _as_variable(getattr(settings, name)) for name in settings.model_fields_set}
         argv = (sys.executable, "-m", "app.cli", "serve", *options)
         with log.open("wb") as output:
-            process = spawn(argv, log=output, env=clean | given, death_signal=signal.SIGKILL)
+            process = spawn(argv, log=output, env=environment(settings), death_signal=signal.SIGKILL)
         api = cls(settings, process, log)
         try:
             async with asyncio.timeout(_START_SECONDS), aiohttp.ClientSession() as http:
@@ -94,6 +92,12 @@ class ApiProcess:
         """End it at once, whatever a test has left open."""
         self._process.kill()
         self._process.wait()
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Of a process with these settings and no others."""
+    clean = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    return clean | {name.upper(): _as_variable(getattr(settings, name)) for name in settings.model_fields_set}
 
 
 def _command_line(process: psutil.Process) -> list[str]:

@@ -19,6 +19,7 @@ from datastores import answer_stops, answer_turns, redis_keys
 from datastores.answer_log import LEASE_MS, SupersededError
 from datastores.outages import is_outage, when_back
 from datastores.postgres import Purpose
+from datastores.redis_circuit import RedisAwayError
 from datastores.redis_client import REDIS_ERRORS
 from datastores.tenants import suspended_among
 
@@ -26,10 +27,14 @@ SWEEP_SECONDS = 2.0
 LISTEN_SECONDS = 60.0
 """Any length of time: whoever listens for stops has nothing else to do."""
 RENEW_SECONDS = LEASE_MS / 3_000
-FINISH_SECONDS = 3.0
+RENEW_AGAIN_SECONDS = 0.5
+"""After a lease could not be renewed: it may have run out, and a Redis that wakes is looked at by sweeps first of all.
+Two of them, two seconds apart, must not find it without."""
+FINISH_SECONDS = 2.5
 """How long a closing process waits for its answers to finish by themselves."""
-HAND_OVER_SECONDS = 2.0
-"""How long it then tries to record that it gives the others up."""
+HAND_OVER_SECONDS = 1.5
+"""How long it then tries to record that it gives the others up. Both together, and twice what a hanging PostgreSQL is
+given (`datastores.postgres.CUT_SECONDS`), fit into a process's grace period (`app.ending.GRACE_SECONDS`)."""
 _SWEEP_BATCH = 1_000
 log = structlog.get_logger(__name__)
 
@@ -49,7 +54,7 @@ class AnswerSupervisor:
         self._stopping: set[UUID] = set()
         """Of the tasks, those whose answer is to be stopped before its attempt has begun."""
         self._watching: list[asyncio.Task[None]] = []
-        self._closing = False
+        self._draining: asyncio.Task[None] | None = None
         self._suspects: set[tuple[UUID, int]] = set()
         """Begun answers, with their epoch, that nobody held in the last sweep."""
 
@@ -62,7 +67,7 @@ class AnswerSupervisor:
 
     def produce(self, tenant_id: TenantId, answer_id: UUID, seen_epoch: int = 0) -> None:
         """Produce this answer in a task of its own, if nobody has begun it (or taken it on since `seen_epoch`)."""
-        if answer_id not in self._tasks and not self._closing:
+        if answer_id not in self._tasks and self._draining is None:
             task = asyncio.create_task(self._run(tenant_id, answer_id, seen_epoch), name=f"answer-{answer_id.hex}")
             self._tasks[answer_id] = task
             task.add_done_callback(lambda _: self._ended(answer_id))
@@ -79,13 +84,27 @@ class AnswerSupervisor:
         while self._tasks:
             await asyncio.wait(list(self._tasks.values()))
 
-    async def aclose(self) -> None:
-        """Stop sweeping, give what runs a moment to finish, then cancel it.
+    def drain(self) -> None:
+        """Begin nothing any more, stop sweeping, give what runs a moment to finish, then cancel it.
 
         Leases are dropped, so that another process takes an unfinished answer over at once.
         """
-        self._closing = True
-        await end_tasks(self._watching[:1])
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain(), name="answer-drain")
+
+    async def aclose(self) -> None:
+        """Wait for the end of that, which is begun if it has not been."""
+        self.drain()
+        assert self._draining is not None
+        try:
+            await asyncio.shield(self._draining)
+        finally:
+            await end_tasks([self._draining])
+
+    async def _drain(self) -> None:
+        sweep = self._watching[:1]
+        for task in sweep:
+            task.cancel()
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()), timeout=FINISH_SECONDS)
         await end_tasks([*self._tasks.values(), *self._watching])
@@ -186,11 +205,14 @@ class AnswerSupervisor:
     async def _hold_lease(self, tenant_id: TenantId, answer_id: UUID, epoch: int) -> None:
         while True:
             await self._services.slots.renew(tenant_id, answer_id)
+            pause = RENEW_SECONDS
             try:
                 await self._services.answer_log.hold_lease(tenant_id, answer_id, epoch)
+            except RedisAwayError:
+                pause = RENEW_AGAIN_SECONDS
             except REDIS_ERRORS as error:
                 log.warning("lease not renewed", answer=answer_id.hex, error=type(error).__name__)
-            await asyncio.sleep(RENEW_SECONDS)
+            await asyncio.sleep(pause)
 
     async def _hear_stops(self) -> None:
         """What is published while the connection is lost, the sweep finds in PostgreSQL."""
@@ -216,6 +238,7 @@ class AnswerSupervisor:
 
         An answer younger than a sweep is left alone: whoever stored it is about to produce it. One that has been begun
         must be without a lease in two sweeps: after Redis lost all leases their holders need a moment to renew them.
+        With Redis away nobody can tell what has been begun and forgotten; what nobody has begun needs no lease.
         """
         async with self._services.postgres.platform(Purpose.SWEEP) as tx:
             found = await answer_turns.unfinished(tx, timedelta(seconds=SWEEP_SECONDS), _SWEEP_BATCH)
@@ -227,9 +250,12 @@ class AnswerSupervisor:
             if tenant_id in suspended:
                 attempt.interrupt(_suspended())
         candidates = [row for row in found if row[1] not in self._tasks]
-        leased = await self._services.answer_log.leased(
-            [(tenant_id, answer_id) for tenant_id, answer_id, _ in candidates]
-        )
+        try:
+            leased = await self._services.answer_log.leased(
+                [(tenant_id, answer_id) for tenant_id, answer_id, _ in candidates]
+            )
+        except RedisAwayError:
+            leased = [epoch > 0 for _, _, epoch in candidates]
         unheld = [row for row, held in zip(candidates, leased, strict=True) if not held]
         forgotten = [row for row in unheld if row[2] == 0 or (row[1], row[2]) in self._suspects]
         self._suspects = {(answer_id, epoch) for _, answer_id, epoch in unheld}

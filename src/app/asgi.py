@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.client_address import ClientAddress
 from app.cookies import HEADER
+from app.ending import told_at_signals
 from app.files import original
 from app.graphql import COST_HEADER, ColloquyGraphQL
 from app.headers import BrowserHeaders
@@ -48,7 +49,9 @@ def create_app(settings: Settings | None = None, *, alone: bool = False) -> Star
                 gc.collect()
                 gc.freeze()
             warming = asyncio.create_task(_warm(services.providers))
-            yield {DRAINING: graphql.draining}
+            # A process of its own; in another one the signals are not ours.
+            with told_at_signals(services.supervisor.drain) if alone else nullcontext():
+                yield {DRAINING: graphql.draining}
             warming.cancel()
             with suppress(asyncio.CancelledError):
                 await warming

@@ -10,13 +10,13 @@ from uvicorn.supervisors import Multiprocess
 
 from app.asgi import create_app
 from app.embedded.processes import end_with_parent
+from app.ending import GRACE_SECONDS
 from app.preflight import check_serve
 from app.request_protocol import request_protocol
 from app.socket_protocol import socket_protocol
 from core.logging import configure_logging
 from core.settings import Settings, settings_from_environment
 
-GRACE_SECONDS = 5
 _HEALTH_SECONDS = 20
 """So long may a process take to be ready, or hang, until another one takes its place. Starting takes two to five."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from redis.asyncio import Redis
+
 from answers.memory import Memory
 from answers.pace import Pace
 from answers.services import Services as ProducerServices
@@ -68,28 +70,36 @@ async def job_services(settings: Settings) -> AsyncGenerator[JobServices, None]:
 
 
 @asynccontextmanager
-async def producer_services(
-    settings: Settings, jobs: JobServices, circuit: RedisCircuit, live: LiveChannels
-) -> AsyncGenerator[ProducerServices, None]:
-    """What a process needs that writes answers."""
+async def evictable(settings: Settings, redis: Redis) -> AsyncGenerator[Redis, None]:
+    """The server whose keys may be evicted; where that is no other one, by the same connections."""
+    if settings.redis_cache_url is None:
+        yield redis
+        return
     cache = make_cache(settings)
     try:
-        yield ProducerServices(
-            settings,
-            jobs.postgres,
-            AnswerLog(jobs.redis, finished_ttl=settings.answer_log_ttl),
-            AnswerSlots(jobs.redis, circuit, per_tenant=settings.rate_limit_concurrent_answers),
-            jobs.providers,
-            Pace(settings),
-            Memory(
-                AnswerCache(cache, ttl=settings.cache_ttl_llm_responses),
-                ContextCache(cache, ttl=settings.cache_ttl_conversations),
-            ),
-            live,
-            ConversationNews(jobs.redis, circuit),
-        )
+        yield cache
     finally:
         await cache.aclose()
+
+
+def producer_services(
+    settings: Settings, jobs: JobServices, cache: Redis, circuit: RedisCircuit, live: LiveChannels
+) -> ProducerServices:
+    """What a process needs that writes answers."""
+    return ProducerServices(
+        settings,
+        jobs.postgres,
+        AnswerLog(jobs.redis, finished_ttl=settings.answer_log_ttl),
+        AnswerSlots(jobs.redis, circuit, per_tenant=settings.rate_limit_concurrent_answers),
+        jobs.providers,
+        Pace(settings),
+        Memory(
+            AnswerCache(cache, ttl=settings.cache_ttl_llm_responses),
+            ContextCache(cache, ttl=settings.cache_ttl_conversations),
+        ),
+        live,
+        ConversationNews(jobs.redis, circuit),
+    )
 
 
 @asynccontextmanager
@@ -121,7 +131,8 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
         await live.start()
         stack.push_async_callback(live.aclose)
         circuit = RedisCircuit()
-        producing = await stack.enter_async_context(producer_services(settings, jobs, circuit, live))
+        cache = await stack.enter_async_context(evictable(settings, jobs.redis))
+        producing = producer_services(settings, jobs, cache, circuit, live)
         supervisor = await stack.enter_async_context(answer_supervisor(producing, sweeping=sweeping))
         topics = AnswerTopics(live, producing.answer_log, jobs.postgres)
         silence = SilenceWatch(topics, producing.answer_log, jobs.postgres)
@@ -129,8 +140,6 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
         stack.push_async_callback(silence.aclose)
         audit_file = AuditFile(settings.data_dir / "logs" / "audit.log")
         stack.push_async_callback(audit_file.aclose)
-        cache = make_cache(settings)
-        stack.push_async_callback(cache.aclose)
         sessions = SessionCache(cache, jobs.redis, ttl=settings.cache_ttl_sessions)
         stack.push_async_callback(sessions.aclose)
         yield Services(

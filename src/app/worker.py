@@ -9,6 +9,7 @@ import asyncio
 import signal
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
+from types import FrameType
 from typing import Any
 
 import structlog
@@ -17,7 +18,8 @@ from arq.connections import ArqRedis
 from arq.worker import Worker
 from redis.asyncio import Redis
 
-from app.services import answer_supervisor, job_services, producer_services
+from app.ending import told_at_signals
+from app.services import answer_supervisor, evictable, job_services, producer_services
 from core.settings import Settings
 from core.tasks import end_tasks, see_through
 from datastores import redis_keys
@@ -55,7 +57,10 @@ log = structlog.get_logger(__name__)
 
 
 async def run_worker(settings: Settings, stop: asyncio.Event | None = None) -> None:
-    """Work until `stop` is set or this task is cancelled. Raises `ConfigurationError` when it is not set up safely."""
+    """Work until `stop` is set or this task is cancelled. Raises `ConfigurationError` when it is not set up safely.
+
+    Answers, mails and documents in hand end side by side.
+    """
     stop = stop or asyncio.Event()
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(job_services(settings))
@@ -63,11 +68,13 @@ async def run_worker(settings: Settings, stop: asyncio.Event | None = None) -> N
         live = LiveChannels(services.redis)
         await live.start()
         stack.push_async_callback(live.aclose)
-        producing = await stack.enter_async_context(producer_services(settings, services, RedisCircuit(), live))
-        await stack.enter_async_context(answer_supervisor(producing))
+        cache = await stack.enter_async_context(evictable(settings, services.redis))
+        producing = producer_services(settings, services, cache, RedisCircuit(), live)
+        supervisor = await stack.enter_async_context(answer_supervisor(producing))
         if settings.smtp_url is None and settings.environment == "production":
             log.warning("SMTP_URL is not set: mail is written to files in DATA_DIR/mail, and nobody gets it")
         stopping = asyncio.create_task(stop.wait())
+        stopping.add_done_callback(lambda _: supervisor.drain())
         try:
             while not stopping.done():
                 try:
@@ -152,8 +159,13 @@ async def run_until_signal(settings: Settings) -> None:
     """`run_worker` as a process: SIGTERM and SIGINT stop it; documents in hand go back to the queue."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await run_worker(settings, stop)
+        signal.signal(number, _leave_to_the_loop)
+    with told_at_signals(stop.set):
+        await run_worker(settings, stop)
+
+
+def _leave_to_the_loop(number: int, frame: FrameType | None) -> None:
+    return
 
 
 def _document_worker(services: JobServices, redis: ArqRedis) -> _Worker:

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from core.ids import TenantId
 from datastores import redis_keys
-from datastores.redis_client import PATIENCE_SECONDS, REDIS_ERRORS
+from datastores.redis_client import REDIS_ERRORS, REQUEST_SECONDS
 
 MAX_CHARS = 100_000
 """A longer answer is not kept."""
@@ -39,7 +39,7 @@ class AnswerCache:
         if not self._ttl:
             return None
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(REQUEST_SECONDS):
                 found = await self._cache.get(redis_keys.model_answer(tenant_id, _digest(asked)))
         except REDIS_ERRORS as error:
             log.info("no cached answers", error=type(error).__name__)
@@ -51,7 +51,7 @@ class AnswerCache:
         if not self._ttl or len(answer.text) > MAX_CHARS:
             return
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(REQUEST_SECONDS):
                 await self._cache.set(
                     redis_keys.model_answer(tenant_id, _digest(asked)), orjson.dumps(asdict(answer)), ex=self._ttl
                 )

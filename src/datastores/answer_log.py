@@ -26,6 +26,8 @@ from datastores.answer_events import (
     encode_event,
 )
 from datastores.append_queue import AppendQueue
+from datastores.redis_circuit import RedisCircuit
+from datastores.redis_client import LOG_SECONDS
 
 LEASE_MS = 6_000
 RUNNING_LOG_TTL = 3_600
@@ -153,12 +155,19 @@ class LogSlice:
 
 
 class AnswerLog:
-    """Reads and writes logs. One per process."""
+    """Reads and writes logs. One per process.
+
+    Every method takes `LOG_SECONDS` at most, and while Redis is away nearly all of them no time: they raise
+    `RedisAwayError`. What was asked for may be done all the same, as late as Redis wakes. That is why each log is one
+    producer's generation: a late append finds its generation and its tail, or is refused; a late beginning makes the
+    next append find another generation than its own, and begin again.
+    """
 
     def __init__(self, redis: Redis, *, finished_ttl: int) -> None:
         self._redis = redis
         self._finished_ttl = finished_ttl
-        self._appends = AppendQueue(redis)
+        self._circuit = RedisCircuit(answer_seconds=LOG_SECONDS, told="redis_away_answers_stay_in_memory")
+        self._appends = AppendQueue(redis, self._circuit)
         self._begin = redis.register_script(_BEGIN)
         self._open = redis.register_script(_OPEN)
         self._queue = redis.register_script(_QUEUE)
@@ -176,7 +185,8 @@ class AnswerLog:
     async def queue(self, tenant_id: TenantId, answer_id: UUID) -> None:
         """Tell followers that the answer waits for its turn. Harmless where they have heard more."""
         waiting = encode_event(QUEUED, 1, _WAITING)
-        await self._queue(keys=_keys(tenant_id, answer_id), args=[RUNNING_LOG_TTL, waiting])
+        keys = _keys(tenant_id, answer_id)
+        await self._circuit.ask(lambda: self._queue(keys=keys, args=[RUNNING_LOG_TTL, waiting]))
 
     async def open(self, tenant_id: TenantId, answer_id: UUID, epoch: int, first: Body) -> tuple[str, int]:
         """Add an answer's first word, behind `queue`'s where that was told: the generation, and the word's number.
@@ -184,16 +194,10 @@ class AnswerLog:
         Raises `SupersededError`.
         """
         generation = _new_generation()
-        placed = await self._open(
-            keys=_keys(tenant_id, answer_id),
-            args=[
-                epoch,
-                generation,
-                RUNNING_LOG_TTL,
-                encode_event(generation, 1, first),
-                encode_event(QUEUED, 2, first),
-            ],
-        )
+        encoded = [encode_event(generation, 1, first), encode_event(QUEUED, 2, first)]
+        keys = _keys(tenant_id, answer_id)
+        arguments: list[str | bytes | int] = [epoch, generation, RUNNING_LOG_TTL, *encoded]
+        placed = await self._circuit.ask(lambda: self._open(keys=keys, args=arguments))
         if placed == -1:
             raise SupersededError
         return (QUEUED, 2) if placed == 2 else (generation, 1)
@@ -241,10 +245,9 @@ class AnswerLog:
     ) -> LogSlice | None:
         """Events after number `after` of that generation, from the beginning when the log has no such place; None: no
         log. Ends with the event that makes it `most_bytes` or more."""
-        found = await self._read(
-            keys=[redis_keys.answer_log(tenant_id, answer_id), redis_keys.answer_meta(tenant_id, answer_id)],
-            args=[generation or "", after, most_bytes],
-        )
+        keys = _keys(tenant_id, answer_id)[:2]
+        arguments: list[str | int] = [generation or "", after, most_bytes]
+        found = await self._circuit.ask(lambda: self._read(keys=keys, args=arguments))
         if found is None:
             return None
         name, other, more, *raw = found
@@ -254,22 +257,25 @@ class AnswerLog:
     async def tails(self, answers: Sequence[tuple[TenantId, UUID]]) -> list[tuple[str | None, int]]:
         """For each answer, its log's generation (None: no log) and the number of its last event: one round trip."""
         keys = [key(*answer) for answer in answers for key in (redis_keys.answer_log, redis_keys.answer_meta)]
-        found = await self._tails(keys=keys)
+        found = await self._circuit.ask(lambda: self._tails(keys=keys))
         return [(name and name.decode(), length) for name, length in zip(found[::2], found[1::2], strict=True)]
 
     async def hold_lease(self, tenant_id: TenantId, answer_id: UUID, epoch: int) -> None:
         """Say that the producer of this epoch is alive, for `LEASE_MS`."""
-        await self._hold(keys=[redis_keys.answer_lease(tenant_id, answer_id)], args=[epoch, LEASE_MS])
+        keys = [redis_keys.answer_lease(tenant_id, answer_id)]
+        await self._circuit.ask(lambda: self._hold(keys=keys, args=[epoch, LEASE_MS]))
 
     async def drop_lease(self, tenant_id: TenantId, answer_id: UUID, epoch: int) -> None:
         """Say that this epoch produces the answer no longer; a newer epoch's lease stays."""
-        await self._drop(keys=[redis_keys.answer_lease(tenant_id, answer_id)], args=[epoch])
+        keys = [redis_keys.answer_lease(tenant_id, answer_id)]
+        await self._circuit.ask(lambda: self._drop(keys=keys, args=[epoch]))
 
     async def leased(self, answers: list[tuple[TenantId, UUID]]) -> list[bool]:
         """For each answer, whether a producer holds its lease: one round trip."""
         if not answers:
             return []
-        values = await self._redis.mget([redis_keys.answer_lease(*answer) for answer in answers])
+        keys = [redis_keys.answer_lease(*answer) for answer in answers]
+        values = await self._circuit.ask(lambda: self._redis.mget(keys))
         return [value is not None for value in values]
 
     async def _begin_with(
@@ -277,7 +283,9 @@ class AnswerLog:
     ) -> None:
         ttl = self._finished_ttl if events and isinstance(events[-1], TERMINAL) else RUNNING_LOG_TTL
         encoded = [encode_event(generation, number, body) for number, body in enumerate(events, start=1)]
-        _raise_refusal(await self._begin(keys=_keys(tenant_id, answer_id), args=[epoch, generation, 1, ttl, *encoded]))
+        keys = _keys(tenant_id, answer_id)
+        arguments: list[str | bytes | int] = [epoch, generation, 1, ttl, *encoded]
+        _raise_refusal(await self._circuit.ask(lambda: self._begin(keys=keys, args=arguments)))
 
 
 @lru_cache(maxsize=1_024)

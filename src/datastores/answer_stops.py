@@ -13,11 +13,9 @@ from datastores import redis_keys
 from datastores.answer_turns import version_where
 from datastores.models import Answer, AnswerStatus
 from datastores.records import table
-from datastores.redis_client import REDIS_ERRORS
+from datastores.redis_client import REDIS_ERRORS, REQUEST_SECONDS
 from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
 
-TELL_SECONDS = 1.0
-"""The longest that Redis may take to pass on a stop."""
 _answers = table(Answer)
 
 
@@ -79,7 +77,7 @@ async def is_to_be_stopped(reads: Reads, answer_id: UUID) -> bool:
 async def tell_producer(redis: Redis, answer_id: UUID) -> bool:
     """Have whoever writes the answer look up at once; False: Redis is away, and it looks within two seconds."""
     try:
-        async with asyncio.timeout(TELL_SECONDS):
+        async with asyncio.timeout(REQUEST_SECONDS):
             await redis.publish(redis_keys.ANSWER_STOPS, answer_id.hex)
     except REDIS_ERRORS:
         return False

@@ -15,6 +15,8 @@ from hiredis import pack_command
 from redis.asyncio import Connection, Redis
 from redis.exceptions import NoScriptError
 
+from datastores.redis_circuit import RedisCircuit
+
 # KEYS: for each append its log, meta and channel. ARGV: for each append epoch, generation, sequence of its first
 # event, ttl (0: as it was), number of events, event …
 # Answers, for each: 1 appended, -1 the epoch is old, -2 the log is lost or its tail is not the event before.
@@ -51,17 +53,18 @@ _Append = tuple[Sequence[str], Sequence[Any], asyncio.Future[int]]
 class AppendQueue:
     """One per process. Its task lives for as long as something waits; its connection is closed with its client."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, redis: Redis, circuit: RedisCircuit) -> None:
+        self._redis, self._circuit = redis, circuit
         self._sha = redis.register_script(_APPEND_ALL).sha
         self._waiting: list[_Append] = []
         self._task: asyncio.Task[None] | None = None
         self._connection: Connection | None = None
 
     async def append(self, keys: Sequence[str], arguments: Sequence[Any]) -> int:
-        """What the script says of this append. Raises what redis-py raises.
+        """What the script says of this append. Raises what redis-py raises, and `RedisAwayError`.
 
-        Whoever is cancelled does not know whether it has been done.
+        Whoever is cancelled, or is told that Redis did not answer, does not know whether it has been done, or will be:
+        a Redis that hangs carries out what it was sent when it wakes.
         """
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[int] = loop.create_future()
@@ -80,7 +83,7 @@ class AppendQueue:
 
     async def _send_batch(self, batch: list[_Append]) -> None:
         try:
-            outcomes = await self._run(batch)
+            outcomes = await self._circuit.ask(lambda: self._run(batch))
         except BaseException as error:
             # Also when this task is cancelled: nobody may wait for ever.
             told = error if isinstance(error, Exception) else ConnectionError("the process is closing")
@@ -114,4 +117,9 @@ class AppendQueue:
             outcomes: list[int] = await connection.read_response()
             return outcomes
 
-        return await connection.retry.call_with_retry(exchange, lambda _: connection.disconnect())
+        try:
+            return await connection.retry.call_with_retry(exchange, lambda _: connection.disconnect())
+        except asyncio.CancelledError:
+            # The reply may come still, and the next batch must not take it for its own.
+            await connection.disconnect(nowait=True)
+            raise

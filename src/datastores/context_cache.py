@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from core.ids import TenantId
 from datastores import redis_keys
 from datastores.models import MessageRole
-from datastores.redis_client import PATIENCE_SECONDS, REDIS_ERRORS
+from datastores.redis_client import REDIS_ERRORS, REQUEST_SECONDS
 
 HOLD_SECONDS = 60
 """For so long after a change nothing is remembered: what was read just before it must not be put back."""
@@ -47,7 +47,7 @@ class ContextCache:
         if not self._ttl or through is None:
             return None
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(REQUEST_SECONDS):
                 found = await self._cache.get(redis_keys.conversation_context(tenant_id, conversation_id))
         except REDIS_ERRORS as error:
             log.info("no cached contexts", error=type(error).__name__)
@@ -63,7 +63,7 @@ class ContextCache:
             return
         context = orjson.dumps({"through": through, "turns": [[turn.role.value, turn.text] for turn in turns]})
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(REQUEST_SECONDS):
                 await self._put(
                     keys=[redis_keys.conversation_context(tenant_id, conversation_id)], args=[context, self._ttl]
                 )
@@ -73,7 +73,7 @@ class ContextCache:
     async def forget(self, tenant_id: TenantId, conversation_id: UUID) -> None:
         """What was said has changed: another answer was selected, or the conversation was deleted."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(REQUEST_SECONDS):
                 await self._cache.set(redis_keys.conversation_context(tenant_id, conversation_id), "", ex=HOLD_SECONDS)
         except REDIS_ERRORS as error:
             # It ends by itself: at most `ttl` seconds of an answer that was selected before.

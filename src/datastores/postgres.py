@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 from uuid import UUID
+from weakref import WeakSet
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.errors import ConfigurationError
@@ -27,6 +30,9 @@ from datastores.transactions import PlatformTransaction, ReadTransaction, WriteT
 
 APP_ROLE = "colloquy_app"
 PLATFORM_ROLE = "colloquy_platform"
+CUT_SECONDS = 0.5
+"""How long the work of a cancelled task may go on, and how long closing the pools may take. It takes milliseconds; a
+server that hangs would take for ever, so its connections are cut."""
 # A filtered query must go on reading its HNSW index until it has enough rows (pgvector 0.8's iterative scan).
 _TENANT = "SELECT set_config('colloquy.tenant_id', '{}', true), set_config('hnsw.iterative_scan', 'strict_order', true)"
 _PURPOSE = "SELECT set_config('colloquy.purpose', '{}', true)"
@@ -54,6 +60,9 @@ class Postgres:
         self._app = _engine(settings, app_url(settings), settings.database_pool_size)
         # Sign-in and sweeps are short and few; they must not be able to eat the server's connections.
         self._platform = _engine(settings, platform_url(settings), max(2, settings.database_pool_size // 4))
+        self._made = WeakSet[OpeningConnection]()
+        for engine in (self._app, self._platform):
+            event.listen(engine.sync_engine, "connect", self._remember)
 
     @property
     def engine(self) -> AsyncEngine:
@@ -108,17 +117,31 @@ class Postgres:
             await connection.execute(sa.text("SELECT 1"))
 
     async def aclose(self) -> None:
-        """Close both pools. Safe to call twice."""
+        """Close both pools, or, where the server does not answer, cut their connections. Safe to call twice."""
+        closing = asyncio.create_task(self._dispose())
+        try:
+            await asyncio.wait({closing}, timeout=CUT_SECONDS)
+        finally:
+            while not closing.done():
+                for connection in list(self._made):
+                    connection.terminate()
+                closing.cancel()
+                await asyncio.wait({closing}, timeout=CUT_SECONDS)
+        if not closing.cancelled():
+            closing.result()
+
+    async def _dispose(self) -> None:
         await self._app.dispose()
         await self._platform.dispose()
+
+    def _remember(self, connection: Any, _record: Any) -> None:
+        self._made.add(connection.driver_connection)
 
 
 @asynccontextmanager
 async def _transaction(engine: AsyncEngine, begin: str, setting: str) -> AsyncGenerator[AsyncConnection, None]:
     """A transaction, which the first statement opens with these two: they and it take two round trips, not three."""
-    async with _connection(engine) as connection:
-        raw = await connection.get_raw_connection()
-        driver = cast("OpeningConnection", raw.driver_connection)
+    async with _connection(engine) as (connection, driver):
         driver.open_next_with(f"{begin}; {setting}")
         try:
             async with connection.begin():
@@ -128,8 +151,8 @@ async def _transaction(engine: AsyncEngine, begin: str, setting: str) -> AsyncGe
 
 
 @asynccontextmanager
-async def _connection(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection, None]:
-    """A connection of the pool.
+async def _connection(engine: AsyncEngine) -> AsyncGenerator[tuple[AsyncConnection, OpeningConnection], None]:
+    """A connection of the pool, and the driver's own in it.
 
     SQLAlchemy 2.1 loses a connection (open, and in no pool) when it is cancelled while it sets it up, so the set-up
     runs to its end in a task of its own and what it made is given back.
@@ -139,27 +162,47 @@ async def _connection(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection, No
     try:
         await _ended(opening)
     except asyncio.CancelledError:
-        if opening.exception() is None:
-            await _ended(asyncio.create_task(connection.close()))
+        if not opening.cancelled() and opening.exception() is None:
+            await _ended(asyncio.create_task(connection.close()), _driver(connection))
         raise
+    driver = _driver(connection)
     try:
-        yield connection
+        yield connection, driver
     finally:
-        await _ended(asyncio.create_task(connection.close()))
+        await _ended(asyncio.create_task(connection.close()), driver)
 
 
-async def _ended(task: asyncio.Task[Any]) -> None:
+def _driver(connection: AsyncConnection) -> OpeningConnection:
+    assert connection.sync_connection is not None, "it has been started"
+    return cast("OpeningConnection", connection.sync_connection.connection.driver_connection)
+
+
+async def _ended(task: asyncio.Task[Any], driver: OpeningConnection | None = None) -> None:
     """Wait for the task's end, however often we are cancelled meanwhile. Raises CancelledError then, or what it raised.
 
-    A pool that is closed while a connection is still on its way back to it never sees that connection again.
+    A pool that is closed while a connection is still on its way back to it never sees that connection again. Only from
+    a server that has not answered `CUT_SECONDS` after we were cancelled is it cut.
     """
+    loop = asyncio.get_running_loop()
     cancelled: asyncio.CancelledError | None = None
+    until = math.inf
     while not task.done():
+        left = until - loop.time()
+        if left <= 0:
+            if driver is None or driver.is_closed():
+                task.cancel()
+            else:
+                driver.terminate()
+            until, left = loop.time() + CUT_SECONDS, CUT_SECONDS
         try:
-            await asyncio.wait({task})
+            await asyncio.wait({task}, timeout=None if left == math.inf else left)
         except asyncio.CancelledError as error:
+            if cancelled is None:
+                until = loop.time() + CUT_SECONDS
             cancelled = error
     if cancelled is not None:
+        if not task.cancelled():
+            task.exception()  # asked for, or asyncio would log it
         raise cancelled
     task.result()
 

@@ -8,30 +8,38 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
-from datastores.redis_client import REDIS_ERRORS
+from datastores.redis_client import REDIS_ERRORS, REQUEST_SECONDS
 
-ANSWER_SECONDS = 0.2
-"""The longest that Redis may take; it takes under a millisecond."""
 PAUSE_SECONDS = 1.0
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-class RedisAwayError(Exception):
+class RedisAwayError(RedisConnectionError):
     """Redis did not answer, or a moment ago did not: do without it."""
 
 
 class RedisCircuit:
-    """One per process. Its users have something of their own to go on with.
+    """One to a process and a purpose. Its users have something of their own to go on with.
 
     After a failure nobody asks for `pause_seconds`; then one caller does, and the others go on without until it has its
     answer. So a Redis that hangs holds up one request a second, for `answer_seconds`.
     """
 
-    def __init__(self, *, answer_seconds: float = ANSWER_SECONDS, pause_seconds: float = PAUSE_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        answer_seconds: float = REQUEST_SECONDS,
+        pause_seconds: float = PAUSE_SECONDS,
+        told: str = "redis_away_limits_are_local",
+    ) -> None:
+        """`told` is the log line of an outage's beginning."""
         self.answer_seconds = answer_seconds
+        self._told = told
         self._pause = pause_seconds
         self._away_since: float | None = None
         self._ask_again_at = 0.0
@@ -46,6 +54,20 @@ class RedisCircuit:
             self._failed(error)
             raise RedisAwayError from error
         self._answered()
+        return result
+
+    async def ask(self, command: Callable[[], Awaitable[T]]) -> T:
+        """As `run`, but a refusal (Redis is full, may only be read) is raised as it came: Redis has answered."""
+
+        async def answered() -> T | ResponseError:
+            try:
+                return await command()
+            except ResponseError as error:
+                return error
+
+        result = await self.run(answered)
+        if isinstance(result, ResponseError):
+            raise result
         return result
 
     def _refuse_while_away(self) -> None:
@@ -68,4 +90,4 @@ class RedisCircuit:
         if self._away_since is None:
             # Once for each outage: a line for each request would fill the disk next.
             self._away_since = now
-            log.warning("redis_away_limits_are_local", error=f"{type(error).__name__}: {error}")
+            log.warning(self._told, error=f"{type(error).__name__}: {error}")

@@ -18,13 +18,20 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from core.errors import ConfigurationError
 from core.settings import Settings
 
+REQUEST_SECONDS = 0.2
+"""The longest that Redis may take where the asker has something of its own to go on with; it takes under a millisecond.
+Five requests in a row that wait for so long are felt, but not taken for a failure."""
+LOG_SECONDS = 1.0
+"""The longest that it may take where an answer's log is written or read, with the wait for a connection.
+
+Giving up costs every viewer of the answer a restart, so it is far beyond what Redis and its line take on a bad day
+(a fork for a snapshot, a packet sent again: some hundred milliseconds). An answer is stored after at most one such
+wait, and is followed and stopped without Redis after one or two."""
+COMMAND_SECONDS = 2.0
+"""The longest for any other command, tried twice: the worker's queue, words to other processes. Nobody waits for it."""
+
 REDIS_ERRORS = (RedisError, OSError)
 """Redis is away, full, read-only after a failover, or loading: whoever can go on without it does."""
-PATIENCE_SECONDS = 0.25
-"""The longest that a request waits for one thing that it can do without; Redis takes under a millisecond for it.
-
-The client's own limits, below, are for what has nothing else to go on with: a Redis that hangs holds that up for up to
-half a minute."""
 
 
 class _Quick(AbstractConnection):
@@ -85,9 +92,9 @@ def make_redis(settings: Settings) -> Redis:
 
 
 def make_cache(settings: Settings) -> Redis:
-    """A client of the server whose keys may be evicted: REDIS_URL's unless told otherwise. Raises as `make_redis`."""
+    """A client of the server whose keys may be evicted. Raises `ConfigurationError`."""
     if settings.redis_cache_url is None:
-        return make_redis(settings)
+        raise ConfigurationError("REDIS_CACHE_URL: not set.")
     return _client("REDIS_CACHE_URL", settings.redis_cache_url, settings)
 
 
@@ -98,10 +105,10 @@ def _client(variable: str, url: str, settings: Settings) -> Redis:
             url,
             max_connections=settings.redis_max_connections,
             timeout=5,
-            socket_connect_timeout=5,
-            socket_timeout=10,
+            socket_connect_timeout=COMMAND_SECONDS,
+            socket_timeout=COMMAND_SECONDS,
             health_check_interval=15,
-            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
+            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 1),
             retry_on_error=[RedisConnectionError, RedisTimeoutError],
         )
     except ValueError:

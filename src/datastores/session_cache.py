@@ -20,7 +20,7 @@ from core.tasks import end_tasks
 from datastores import redis_keys
 from datastores.models import Role
 from datastores.records import UserRecord
-from datastores.redis_client import PATIENCE_SECONDS, REDIS_ERRORS
+from datastores.redis_client import REDIS_ERRORS, REQUEST_SECONDS
 
 VERIFY_SECONDS = 60
 """A copy is not trusted for longer, however often it is used: a change that could not be told ends here.
@@ -84,7 +84,7 @@ class SessionCache:
 
     What has changed is told to Redis, where all processes share the copies. This process remembers it besides, so that
     it does not go by a copy that Redis could not be told to drop, and tells Redis until it is done. Nobody waits for
-    that longer than `PATIENCE_SECONDS` for each of the two things to tell.
+    that longer than `REQUEST_SECONDS` for each of the two things to tell.
     """
 
     def __init__(self, cache: Redis, live: Redis, *, ttl: int) -> None:
@@ -110,7 +110,7 @@ class SessionCache:
         if self._is_distrusted(tenant_id, session_id):
             return None
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(REQUEST_SECONDS):
                 found = await self._get(keys=_keys(tenant_id, session_id), args=[self._ttl])
         except REDIS_ERRORS:
             return None
@@ -130,7 +130,7 @@ class SessionCache:
         # The driver's UUIDs are a class of their own, which the encoder does not know.
         value = orjson.dumps(asdict(person) | {"read_at": read_at, "role": person.role.value}, default=str)
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(REQUEST_SECONDS):
                 await self._put(keys=_keys(tenant_id, session_id), args=[value, self._ttl])
         except REDIS_ERRORS:
             return
@@ -219,7 +219,7 @@ class SessionCache:
 async def _in_time(command: Awaitable[Any]) -> bool:
     """Whether Redis has done it, as far as is known."""
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(REQUEST_SECONDS):
             await command
     except REDIS_ERRORS as error:
         log.debug("redis was not told", error=type(error).__name__)

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from core.ids import TenantId
 from core.tasks import end_tasks
 from datastores import redis_keys
-from datastores.redis_client import PATIENCE_SECONDS, REDIS_ERRORS
+from datastores.redis_client import REDIS_ERRORS, REQUEST_SECONDS
 
 INGEST_DOCUMENT = "ingest_document"
 DELIVER_MAIL = "deliver_mail"
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 class JobQueue:
     """Wakes workers. One per process, on the process's Redis connections.
 
-    Nobody waits for Redis longer than `PATIENCE_SECONDS`, and nothing is raised: what could not be enqueued is in
+    Nobody waits for Redis longer than `REQUEST_SECONDS`, and nothing is raised: what could not be enqueued is in
     PostgreSQL, and the sweeps ask again.
     """
 
@@ -65,7 +65,7 @@ class JobQueue:
         task = asyncio.create_task(work, name="enqueue")
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-        await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
+        await asyncio.wait({task}, timeout=REQUEST_SECONDS)
         if not task.done():
             task.add_done_callback(_late)
             log.warning("job not enqueued", **about, error="TimeoutError")

@@ -19,15 +19,17 @@ from asking import TEXT, StartApi, ask
 from follower import Follower
 
 from api_process import ApiProcess
+from app.embedded.processes import at_once
 from app.embedded.redis import EmbeddedRedis
 from core.settings import Settings
-from datastores.redis_client import make_redis
+from datastores.redis_client import LOG_SECONDS, REQUEST_SECONDS, make_redis
 from product import running_product
 
 ROUNDS = int(os.environ.get("COLLOQUY_ROUNDS", "8"))
 ANSWERS, CLIENTS = 5, 5
 """Answers of a round, and clients of an answer: eight rounds are 200 schedules."""
 ROUND_SECONDS = 60.0
+HANG_SECONDS = 1.5 * max(REQUEST_SECONDS, LOG_SECONDS)
 pytestmark = [pytest.mark.long, pytest.mark.timeout(120 + 60 * ROUNDS)]
 Fault = Callable[[], Awaitable[None]]
 
@@ -77,7 +79,7 @@ async def _break(
     """Three faults of this round; the processes that run afterwards."""
     for _ in range(3):
         await asyncio.sleep(chance.random() / 2)
-        fault = chance.choice(("kill", "freeze", "flush", "cut", "stall"))
+        fault = chance.choice(("kill", "freeze", "flush", "cut", "stall", "hang", "restart"))
         if fault == "kill":
             victim = chance.randrange(len(others))
             others[victim].send(signal.SIGKILL)
@@ -88,10 +90,14 @@ async def _break(
             others[victim].send(signal.SIGSTOP)
             await asyncio.sleep(1)
             others[victim].send(signal.SIGCONT)
-        elif fault == "stall":
+        elif fault in ("stall", "hang"):
+            # Shorter than anybody waits for it, and longer than everybody does.
             os.kill(redis.pid, signal.SIGSTOP)
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5 if fault == "stall" else HANG_SECONDS)
             os.kill(redis.pid, signal.SIGCONT)
+        elif fault == "restart":
+            await asyncio.to_thread(redis.stop, at_once)
+            await asyncio.to_thread(redis.start)
         else:
             client = make_redis(settings)
             if fault == "flush":

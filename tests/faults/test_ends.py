@@ -1,0 +1,169 @@
+"""A process that is told to end while a server that it needs hangs is gone within its grace period all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+from asking import StartApi, ask
+from follower import TRANSPORTS, Follower, spoken
+
+from api_process import environment
+from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.processes import at_once, spawn
+from app.embedded.redis import EmbeddedRedis
+from app.ending import FORCED_STATUS, GRACE_SECONDS, MARGIN_SECONDS
+from core.settings import Settings
+from datastores import redis_keys
+from datastores.migrate import migrate
+from datastores.redis_client import make_redis
+from owner import as_owner, until
+from product import Person
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(90)]
+SPARE_SECONDS = 1.0
+"""For a busy machine. The process's own clock ends it, so there is nothing to multiply."""
+TAKEOVER_SECONDS = 30.0
+
+
+@pytest.fixture
+async def own_servers(tmp_path: Path) -> AsyncIterator[tuple[EmbeddedPostgres, EmbeddedRedis]]:
+    database = EmbeddedPostgres(tmp_path / "servers", scratch=True)
+    cache = EmbeddedRedis(tmp_path / "servers", scratch=True)
+    await asyncio.to_thread(database.start)
+    await asyncio.to_thread(cache.start)
+    yield database, cache
+    await asyncio.to_thread(cache.stop, at_once)
+    await asyncio.to_thread(database.stop, at_once)
+
+
+@pytest.fixture
+async def settings(settings: Settings, own_servers: tuple[EmbeddedPostgres, EmbeddedRedis]) -> Settings:
+    """Those of a product on them."""
+    database, cache = own_servers
+    own = settings.model_copy(
+        update={
+            "database_owner_url": database.owner_url,
+            "database_url": database.app_url,
+            "database_platform_url": database.platform_url,
+            "redis_url": cache.url,
+            # Longer than any end may take: no answer finishes by itself.
+            "local_token_interval_ms": 350,
+        }
+    )
+    await migrate(own)
+    return own
+
+
+@pytest.fixture
+def slow(settings: Settings) -> Settings:
+    return settings
+
+
+@contextmanager
+def frozen(pid: int | None) -> Iterator[None]:
+    """The server and its children hang."""
+    server = psutil.Process(pid)
+    processes = [*server.children(recursive=True), server]
+    for process in processes:
+        os.kill(process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in reversed(processes):
+            os.kill(process.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["one", "two"])
+@pytest.mark.parametrize("which", ["postgresql", "redis"])
+async def test_a_server_that_hangs_keeps_no_process_that_writes_an_answer(
+    own_servers: tuple[EmbeddedPostgres, EmbeddedRedis],
+    start_api: StartApi,
+    reader: Person,
+    http: aiohttp.ClientSession,
+    which: str,
+    processes: tuple[str, ...],
+) -> None:
+    ending = await start_api(*processes)
+    answer = await ask(http, ending.url, reader)
+    followers = [Follower(http, [ending.url], reader.token, answer) for _ in TRANSPORTS]
+    following = [
+        asyncio.create_task(follower.follow([transport]))
+        for follower, transport in zip(followers, TRANSPORTS, strict=True)
+    ]
+    await spoken(*followers)
+    with frozen(own_servers[0].pid if which == "postgresql" else own_servers[1].pid):
+        await asyncio.sleep(0.5)
+        ending.send(signal.SIGTERM)
+        assert await ending.ended(GRACE_SECONDS + MARGIN_SECONDS + SPARE_SECONDS) != FORCED_STATUS
+    assert "ended by force" not in ending.said()
+    other = await start_api()
+    for follower in followers:
+        follower.urls = [other.url]
+    await asyncio.wait_for(asyncio.gather(*following), TAKEOVER_SECONDS)
+    assert {follower.terminal and follower.terminal["__typename"] for follower in followers} == {"AnswerCompleted"}
+
+
+@pytest.mark.parametrize("which", ["postgresql", "redis"])
+async def test_a_server_that_hangs_keeps_no_worker(
+    own_servers: tuple[EmbeddedPostgres, EmbeddedRedis], slow: Settings, tmp_path: Path, which: str
+) -> None:
+    log = tmp_path / "worker.log"
+    with log.open("wb") as output:
+        argv = (sys.executable, "-m", "app.cli", "work")
+        worker = spawn(argv, log=output, env=environment(slow), death_signal=signal.SIGKILL)
+    redis = make_redis(slow)
+    try:
+
+        async def works() -> bool:
+            return bool(await redis.exists(f"{redis_keys.QUEUE}:health-check"))
+
+        await until(works)
+        with frozen(own_servers[0].pid if which == "postgresql" else own_servers[1].pid):
+            await asyncio.sleep(3)  # a sweep's pause, and more: something of it waits for the server
+            worker.send_signal(signal.SIGTERM)
+            seconds = GRACE_SECONDS + MARGIN_SECONDS + SPARE_SECONDS
+            assert await asyncio.to_thread(_ended, worker, seconds) == 0, log.read_text()
+    finally:
+        worker.kill()
+        worker.wait()
+        await redis.aclose()
+
+
+def _ended(process: subprocess.Popen[bytes], seconds: float) -> int:
+    return process.wait(seconds)
+
+
+async def test_a_connection_that_is_held_open_takes_no_time_from_an_answer_s_hand_over(
+    slow: Settings, start_api: StartApi, reader: Person, http: aiohttp.ClientSession
+) -> None:
+    # Slower than the whole end: nothing is left to hand over once it has finished.
+    ending = await start_api(settings=slow.model_copy(update={"local_token_interval_ms": 1_000}))
+    answer = await ask(http, ending.url, reader)
+    follower = Follower(http, [ending.url], reader.token, answer)
+    following = asyncio.create_task(follower.follow(["sse"]))
+    await spoken(follower)
+    # A request whose body never comes: the server waits for it through the whole grace period.
+    port = int(ending.url.rpartition(":")[2])
+    _, held = await asyncio.open_connection("127.0.0.1", port)
+    held.write(b"POST /graphql HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{")
+    await held.drain()
+    await asyncio.sleep(0.2)
+    ending.send(signal.SIGTERM)
+    seconds = GRACE_SECONDS + MARGIN_SECONDS + SPARE_SECONDS
+    assert await ending.ended(seconds) != FORCED_STATUS
+    held.close()
+    assert await as_owner(slow, "SELECT epoch FROM answer_attempts") == [(1,)]
+    follower.urls = [(await start_api()).url]
+    await asyncio.wait_for(following, TAKEOVER_SECONDS)
+    assert follower.terminal is not None
+    assert follower.terminal["__typename"] == "AnswerCompleted"
