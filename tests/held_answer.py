@@ -121,6 +121,12 @@ async def hold_answer(person: Person) -> HeldAnswer:
     return answer
 
 
+async def nobody_watches(answer: HeldAnswer) -> bool:
+    """Whether no process listens to the answer."""
+    ((_, count),) = await answer.person.product.services.redis.pubsub_numsub(redis_keys.answer_live(*answer.key))
+    return not count
+
+
 @dataclass
 class Watcher:
     """A socket with many operations: what each was sent, to the letter."""

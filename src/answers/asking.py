@@ -84,6 +84,9 @@ class Asking:
             except ProviderError as error:
                 if self._begun() or not error.retryable or number == tries:
                     raise
+                if too_long(self._settings, error.retry_after):
+                    # Asked again before its time it would refuse again: another model, or the person, is quicker.
+                    raise
                 seconds = pause(self._settings, number, error.retry_after)
                 log.info("provider retried", provider=candidate.provider, code=error.code.value, seconds=seconds)
                 self._tell(f"{_reason(error)}. {_again_in(seconds)} (try {number + 1} of {tries}).")
@@ -92,11 +95,15 @@ class Asking:
 
 def pause(settings: Settings, failures: int, retry_after: float | None) -> float:
     """Seconds before the next try after so many failures: what the provider asks for, or twice the pause before."""
-    longest = settings.provider_retry_longest
     if retry_after is not None:
-        return min(retry_after, longest)
+        return retry_after
     seconds: float = settings.provider_retry_pause * 2.0 ** (failures - 1)
-    return min(seconds * random.uniform(1 - _JITTER, 1 + _JITTER), longest)  # noqa: S311 - no secret
+    return min(seconds * random.uniform(1 - _JITTER, 1 + _JITTER), settings.provider_retry_longest)  # noqa: S311 - no secret
+
+
+def too_long(settings: Settings, retry_after: float | None) -> bool:
+    """Whether the provider asks for a longer wait than anybody waits for."""
+    return retry_after is not None and retry_after > settings.provider_retry_longest
 
 
 def _reason(error: ProviderError) -> str:

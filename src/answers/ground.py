@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from dataclasses import replace
 
 from answers.budget import Fitted
 from answers.prompt import HISTORY_MESSAGES, RULES
@@ -12,7 +13,7 @@ from answers.token_counts import fit_counted
 from core.ids import TenantId
 from datastores import answers, conversations
 from datastores.answer_turns import ClaimedAnswer
-from datastores.context_cache import Turn
+from datastores.context_cache import Said, Turn
 from datastores.models import AnswerStatus, MessageRole
 from datastores.records import PassageRecord
 from datastores.transactions import LazyRead
@@ -24,20 +25,23 @@ class Ground:
 
     def __init__(self, services: Services, tenant_id: TenantId, claimed: ClaimedAnswer) -> None:
         self._services, self._tenant_id, self._claimed = services, tenant_id, claimed
-        self._history: list[Turn] = []
-        """What went before the question, all of it."""
+        self._before = Said([])
+        """What went before the question."""
 
     async def gather(self) -> Fitted:
         """Read what went before, find passages, and leave out what the model has no room for.
 
+        Messages before the last `HISTORY_MESSAGES` are left out, too, and count as what was cut.
+
         Raises `ProviderError`, and `FailureError` CONTEXT_TOO_LONG.
         """
         claimed, settings = self._claimed, self._services.settings
-        self._history = await self._turns_before()
+        self._before = await self._said_before()
         passages = await self._passages()
         budget = claimed.context_tokens or settings.context_tokens
         fixed = (RULES, claimed.instructions, claimed.question)
-        return await fit_counted(self._count_tokens, fixed, passages, self._history, budget)
+        fitted = await fit_counted(self._count_tokens, fixed, passages, self._before.turns, budget)
+        return replace(fitted, history_cut=fitted.history_cut + self._before.earlier)
 
     async def remember(self, outcome: answers.Outcome) -> None:
         """Have what was said at hand for the next question."""
@@ -46,34 +50,36 @@ class Ground:
             # The conversation goes on with the answer that was there before.
             await contexts.forget(self._tenant_id, claimed.conversation_id)
             return
-        turns = [*self._history, Turn(MessageRole.USER, claimed.question)]
+        turns = [*self._before.turns, Turn(MessageRole.USER, claimed.question)]
         if outcome.text:
             turns.append(Turn(MessageRole.ASSISTANT, outcome.text))
-        await contexts.put(
-            self._tenant_id, claimed.conversation_id, claimed.question_sequence, turns[-HISTORY_MESSAGES:]
-        )
+        cut = max(0, len(turns) - HISTORY_MESSAGES)
+        said = Said(turns[cut:], self._before.earlier + cut)
+        await contexts.put(self._tenant_id, claimed.conversation_id, claimed.question_sequence, said)
 
     async def _count_tokens(self, text: str) -> int | None:
         chat = self._services.providers.chat(self._claimed.provider)
         return await chat.count_tokens(text, model=self._claimed.model or "")
 
-    async def _turns_before(self) -> list[Turn]:
+    async def _said_before(self) -> Said:
         claimed, contexts = self._claimed, self._services.memory.contexts
         if claimed.previous_question is None:
-            return []
+            return Said([])
         kept = await contexts.get(self._tenant_id, claimed.conversation_id, claimed.previous_question)
         if kept is not None:
             return kept
         async with aclosing(LazyRead(self._services.postgres, self._tenant_id)) as reads:
-            said = await conversations.history_before(
-                reads, claimed.conversation_id, claimed.question_sequence, HISTORY_MESSAGES
-            )
-        return [Turn(message.role, message.text) for message in said]
+            before = (reads, claimed.conversation_id, claimed.question_sequence)
+            said = await conversations.history_before(*before, HISTORY_MESSAGES)
+            earlier = 0
+            if len(said) == HISTORY_MESSAGES:
+                earlier = await conversations.history_length(*before) - HISTORY_MESSAGES
+        return Said([Turn(message.role, message.text) for message in said], earlier)
 
     async def _passages(self) -> list[PassageRecord]:
         claimed = self._claimed
         embeddings = self._services.providers.embeddings(claimed.embedding_model_id)
-        earlier = [turn.text for turn in self._history if turn.role is MessageRole.USER]
+        earlier = [turn.text for turn in self._before.turns if turn.role is MessageRole.USER]
         # A transaction of its own, behind the embedding of the question: no connection waits for a model.
         async with aclosing(LazyRead(self._services.postgres, self._tenant_id)) as reads:
             return await retrieve(

@@ -1,5 +1,5 @@
 """uvicorn's HTTP protocol, with limits on a request's head, which httptools would collect for ever, and on the time
-that a client has to take its response.
+that a client has to take its response, or to go on with a stream.
 
 The overridden methods are private to uvicorn: `tests/app/test_request_head.py` shows that they are still called.
 """
@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.headers import refusal_headers
 from app.response_watch import ResponseWatch, UnreadResponses
+from app.slow_peers import StallWatch, bound_buffers
 from core.settings import Settings
 
 DRAINING = "draining"
 """In the application's state: an `asyncio.Event` for when the process is about to end."""
+EXTENSION: Final = "colloquy.request"
+"""Under which name of its scope's extensions an application finds the `RequestProtocol` that it answers by."""
 HEAD_BYTES = 64 * 1024
 """Of request line and headers together: what nginx and Apache take at the most, as they are set up usually."""
 
@@ -31,6 +34,9 @@ class RequestProtocol(HttpToolsProtocol):
     """A connection on which a request's head must arrive, whole, within a time and a size, and its response be read."""
 
     head_seconds = 30.0
+    stall_timeout = 10.0
+    """Seconds that a client may read nothing of a stream that waits for it; then the connection is cut."""
+
     unread: UnreadResponses
     headers_of_refusals: ClassVar[Mapping[str, str]] = {}
 
@@ -45,12 +51,28 @@ class RequestProtocol(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._answering: RequestResponseCycle | None = None
         self._watch = ResponseWatch(transport, self.unread)
+        self._stall: StallWatch | None = None
+        """Of a connection that streams."""
         self._expect_head()
+
+    def begin_stream(self) -> None:
+        """The response is a stream: what is kept for its client is bounded, and it must read. The last on a connection.
+
+        Who stalls is cut off without an end, and so knows that there is more after the last cursor.
+        """
+        self._watch.only_count()
+        bound_buffers(self.transport)
+        self._stall = StallWatch(self.transport, self.stall_timeout, self._watch.give_up)
+        if self.flow.write_paused:
+            # By a response before, of which the client has not taken enough.
+            self._watch_client()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called once."""
         self._stop_timer()
         self._watch.stop()
+        if self._stall is not None:
+            self._stall.stop()
         # uvicorn tells the request that came last alone; one before it would write to a connection that is closed.
         if self._answering is not None:
             self._answering.disconnected = True
@@ -67,23 +89,26 @@ class RequestProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
+        cycle.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]
         super()._start_asgi_task(cycle, app)
 
     def pause_writing(self) -> None:
         """Called when more waits to be sent than the transport likes to keep."""
         super().pause_writing()
-        self._watch.begin()
+        self._watch_client()
 
     def resume_writing(self) -> None:
         """Called when most of it has been sent."""
         super().resume_writing()
         self._watch.progress()
+        if self._stall is not None and not self.transport.is_closing():
+            self._stall.stop()
 
     def on_response_complete(self) -> None:
         """Called when all of a response has been handed to the transport."""
         super().on_response_complete()
         # In the next turn, when the transport has sent what it can.
-        self.loop.call_soon(self._watch.begin)
+        self.loop.call_soon(self._watch_client)
 
     def handle_websocket_upgrade(self) -> None:
         """Called for a handshake, after which the connection is somebody else's."""
@@ -142,6 +167,11 @@ class RequestProtocol(HttpToolsProtocol):
         else:
             self._refuse(HTTPStatus.BAD_REQUEST, msg)
 
+    def _watch_client(self) -> None:
+        self._watch.begin()
+        if self._stall is not None:
+            self._stall.begin()
+
     def _count(self, *parts: bytes) -> None:
         self._head_bytes += sum(map(len, parts))
         if self._head_bytes > HEAD_BYTES:
@@ -184,6 +214,7 @@ def request_protocol(settings: Settings) -> type[RequestProtocol]:
     unread = UnreadResponses(settings.response_timeout, settings.responses_max_bytes)
     given = {
         "head_seconds": settings.request_timeout,
+        "stall_timeout": settings.socket_stall_timeout,
         "unread": unread,
         "headers_of_refusals": refusal_headers(settings),
     }

@@ -6,13 +6,11 @@ asyncio keeps what is to be sent for as long as TCP lets a silent peer live, whi
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import struct
-import termios
-from contextlib import suppress
 from typing import Final
 
 import structlog
+
+from app.slow_peers import untaken
 
 log = structlog.get_logger(__name__)
 LEAST_BYTES_PER_SECOND: Final = 1_024
@@ -58,33 +56,35 @@ class ResponseWatch:
         self._timer: asyncio.TimerHandle | None = None
         self._untaken_before = 0
         self._progressed = False
+        self._timed = True
 
     @property
     def size(self) -> int:
         """Bytes that the client has not taken."""
         return self._transport.get_write_buffer_size()
 
-    @property
-    def _untaken(self) -> int:
-        """With what the kernel keeps: it asks for more only when a good part of its four megabytes is gone."""
-        connection, kept = self._transport.get_extra_info("socket"), bytes(4)
-        with suppress(OSError, ValueError):  # not of every kind of socket, on every system
-            kept = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, kept)
-        return self.size + int(struct.unpack("i", kept)[0])
-
     def begin(self) -> None:
         """Something has been written. Nothing happens where it is sent already."""
         if not self.size:
             return
-        if self._timer is None:
+        if not self._timed:
+            pass
+        elif self._timer is None:
             self._look_later()
-        elif self._untaken > self._untaken_before:
+        elif untaken(self._transport) > self._untaken_before:
             self._progressed = True  # or nothing more would have been written
         self._unread.add(self)
 
     def progress(self) -> None:
         """What was kept is nearly sent: a response in many pieces goes on, however slowly."""
         self._progressed = True
+        if not self._timed:
+            self._unread.remove(self)
+
+    def only_count(self) -> None:
+        """Time the client no longer: somebody else does. What is kept for it counts as before."""
+        self.stop()
+        self._timed = False
 
     def stop(self) -> None:
         """The connection is over, or somebody else's."""
@@ -100,11 +100,11 @@ class ResponseWatch:
         self._transport.abort()
 
     def _look_later(self) -> None:
-        self._untaken_before, self._progressed = self._untaken, False
+        self._untaken_before, self._progressed = untaken(self._transport), False
         self._timer = asyncio.get_running_loop().call_later(self._unread.seconds, self._look)
 
     def _look(self) -> None:
-        taken = self._untaken_before - self._untaken
+        taken = self._untaken_before - untaken(self._transport)
         if not self.size:
             self.stop()
         elif self._progressed or taken >= LEAST_BYTES_PER_SECOND * self._unread.seconds:

@@ -6,11 +6,7 @@ The overridden methods are private to uvicorn: `tests/app/test_socket_faults.py`
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import socket
-import struct
-import termios
 from asyncio.transports import BaseTransport, Transport
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Protocol, cast
@@ -20,6 +16,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from app.headers import refusal_headers
 from app.message_budget import BudgetedServer, MessageBudget, TooManyMessagesError
+from app.slow_peers import StallWatch, bound_buffers
 from core.settings import Settings
 
 LINGER_SECONDS = 2.0
@@ -32,11 +29,6 @@ TRY_AGAIN = 1013
 _TEXT: Final = 0x81
 """The first byte of a text message that is one frame."""
 STALLED = "You have read nothing for too long. Connect again, and go on after your last cursor."
-SEND_BUFFER_BYTES = 64 * 1024
-"""Of the kernel, which takes twice of it for itself and would take 4 MB (tcp_wmem): so much a peer may be behind before
-it is seen to be."""
-WRITE_BUFFER_BYTES = 64 * 1024
-"""Of the transport; beyond it nothing is written."""
 
 
 class Drained(Protocol):
@@ -66,13 +58,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             logger=logging.getLogger("uvicorn.error"),
         )
         self._waiting: dict[Drained, None] = {}
-        self._stall_timer: Any = None
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Bound what is kept for the peer."""
         super().connection_made(transport)
-        cast("Transport", transport).set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        bound_buffers(cast("Transport", transport))
+        self._stall = StallWatch(cast("Transport", transport), self.stall_timeout, self._end_stalled)
 
     def handle_connect(self, event: Any) -> None:
         """Let the application find us, where a text can be written as it is: no extension compresses it."""
@@ -116,14 +107,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def pause_writing(self) -> None:
         """More waits than may: watch whether the peer takes any of it."""
         super().pause_writing()
-        self._watch_stall()
+        self._stall.begin()
 
     def resume_writing(self) -> None:
         """One after the other may write, as long as it goes out."""
         super().resume_writing()
-        if self._stall_timer is not None:
-            self._stall_timer.cancel()
-            self._stall_timer = None
+        self._stall.stop()
         while self._waiting and self.writable.is_set():
             waiting = next(iter(self._waiting))
             del self._waiting[waiting]
@@ -131,30 +120,10 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody waits for a peer that is gone: the application is told of that."""
-        if self._stall_timer is not None:
-            self._stall_timer.cancel()
+        self._stall.stop()
         super().connection_lost(exc)
 
-    def _watch_stall(self) -> None:
-        self._stall_timer = self.loop.call_later(self.stall_timeout, self._look_whether_stalled, self._untaken())
-
-    def _untaken(self) -> int:
-        """Bytes that the peer has not acknowledged."""
-        waiting: int = self.transport.get_write_buffer_size()
-        try:
-            # The kernel asks for more only when a third of its buffer is free, so ours alone would tell too late.
-            fd = self.transport.get_extra_info("socket").fileno()
-            (queued,) = struct.unpack("i", fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)))
-        except OSError:
-            return waiting
-        return waiting + int(queued)
-
-    def _look_whether_stalled(self, before: int) -> None:
-        # Nothing but a ping is added meanwhile.
-        if self._untaken() < before:
-            self._watch_stall()
-            return
-        self._stall_timer = None
+    def _end_stalled(self) -> None:
         if self.close_sent or self.transport.is_closing():
             self.transport.abort()
             return

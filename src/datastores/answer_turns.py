@@ -68,7 +68,7 @@ _another_begun = (
 )
 _earlier = (
     sa.select(_other.c.id)
-    .where(_beside, _other.c.question_id == _answers.c.question_id, _other.c.id < _answers.c.id)
+    .where(_beside, _other.c.question_id == _answers.c.question_id, _other.c.turn < _answers.c.turn)
     .correlate(_answers)
     .exists()
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -35,6 +34,14 @@ class Turn:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was said before a question: the last turns, and how many earlier ones there are."""
+
+    turns: list[Turn]
+    earlier: int = 0
+
+
 class ContextCache:
     """One context to a conversation, kept for `ttl` seconds after the turn that it ends with; 0 keeps none."""
 
@@ -42,8 +49,8 @@ class ContextCache:
         self._cache, self._ttl = cache, ttl
         self._put = cache.register_script(_PUT)
 
-    async def get(self, tenant_id: TenantId, conversation_id: UUID, through: int | None) -> list[Turn] | None:
-        """The turns up to question number `through`, its answer included; None where they are not remembered."""
+    async def get(self, tenant_id: TenantId, conversation_id: UUID, through: int | None) -> Said | None:
+        """What was said up to question number `through`, its answer included; None where they are not remembered."""
         if not self._ttl or through is None:
             return None
         try:
@@ -55,13 +62,17 @@ class ContextCache:
         if not found:
             return None
         kept = orjson.loads(found)
-        return [Turn(MessageRole(role), text) for role, text in kept["turns"]] if kept["through"] == through else None
+        # One without `earlier` is of a version that did not count them.
+        if kept["through"] != through or "earlier" not in kept:
+            return None
+        return Said([Turn(MessageRole(role), text) for role, text in kept["turns"]], kept["earlier"])
 
-    async def put(self, tenant_id: TenantId, conversation_id: UUID, through: int, turns: Sequence[Turn]) -> None:
-        """Remember the turns up to question number `through` and its answer."""
+    async def put(self, tenant_id: TenantId, conversation_id: UUID, through: int, said: Said) -> None:
+        """Remember what was said up to question number `through` and its answer."""
         if not self._ttl:
             return
-        context = orjson.dumps({"through": through, "turns": [[turn.role.value, turn.text] for turn in turns]})
+        turns = [[turn.role.value, turn.text] for turn in said.turns]
+        context = orjson.dumps({"through": through, "turns": turns, "earlier": said.earlier})
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 await self._put(

@@ -91,7 +91,26 @@ def _history() -> sa.Select[Any]:
     )
 
 
-_HISTORY = _history()
+def _history_length() -> sa.Select[Any]:
+    question = _messages.alias("question")
+    before = sa.and_(
+        question.c.tenant_id == _TENANT,
+        question.c.conversation_id == sa.bindparam("conversation_id"),
+        question.c.sequence < sa.bindparam("number"),
+        question.c.answer_id.is_(None),
+    )
+    replies = (
+        sa.select(sa.func.count())
+        .select_from(question)
+        .join(_answers, (_answers.c.tenant_id == question.c.tenant_id) & (_answers.c.question_id == question.c.id))
+        .join(_messages, (_messages.c.tenant_id == _answers.c.tenant_id) & (_messages.c.answer_id == _answers.c.id))
+        .where(before, _answers.c.selected)
+    )
+    questions = sa.select(sa.func.count()).select_from(question).where(before)
+    return sa.select(questions.scalar_subquery() + replies.scalar_subquery())
+
+
+_HISTORY, _HISTORY_LENGTH = _history(), _history_length()
 
 
 async def conversations_of(
@@ -158,3 +177,9 @@ async def history_before(reads: Reads, conversation_id: UUID, sequence: int, lim
     """
     values = {"tenant_id": reads.tenant_id, "conversation_id": conversation_id, "number": sequence, "most": limit}
     return list(reversed(await reads.records(MessageRecord, _HISTORY, values)))
+
+
+async def history_length(reads: Reads, conversation_id: UUID, sequence: int) -> int:
+    """How many messages `history_before` would find without a limit."""
+    values = {"tenant_id": reads.tenant_id, "conversation_id": conversation_id, "number": sequence}
+    return int(await reads.scalar(_HISTORY_LENGTH, values) or 0)

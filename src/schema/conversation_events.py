@@ -12,6 +12,7 @@ import strawberry
 from core.ids import NodeKind, to_global
 from datastores import conversation_changes as changes
 from datastores.records import AnswerRecord, ConversationRecord, MessageRecord
+from resolvers.context import Context
 from schema.interfaces import ConversationStreamEvent
 from schema.types.chat import Answer, Conversation, Message
 
@@ -64,12 +65,13 @@ ConversationEvent = Annotated[
 
 
 async def conversation_events(
-    conversation_id: UUID, found: AsyncGenerator[changes.Change, None]
+    conversation_id: UUID, found: AsyncGenerator[changes.Change, None], context: Context
 ) -> AsyncGenerator[Any, None]:
-    """The GraphQL events for changes."""
+    """The GraphQL events for changes; `context`, of the operation, knows the place after each."""
     async with aclosing(found):
         async for change in found:
-            yield _as_event(change.body, changes.encode_place(conversation_id, change.place))
+            context.cursor = changes.encode_place(conversation_id, change.place)
+            yield _as_event(change.body, context.cursor)
 
 
 def _as_event(body: Any, cursor: str) -> Any:

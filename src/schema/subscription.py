@@ -48,8 +48,8 @@ class Subscription:
             str | None, strawberry.argument(description="The cursor of the last event that was received.")
         ] = None,
     ) -> AsyncGenerator[ConversationEvent, None]:
-        conversation_id, changes = await follow_conversation(info.context, id, after)
-        return conversation_events(conversation_id, changes)
+        conversation_id, changes = await follow_conversation(info.context, id, info.context.resume_after or after)
+        return conversation_events(conversation_id, changes, info.context)
 
     @strawberry.subscription(
         description="From where the document stands now to READY, FAILED or CANCELLED; then it completes."

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from answers.prompt import HISTORY_MESSAGES
 from core.settings import Settings
-from datastores.context_cache import Turn
+from datastores import redis_keys
+from datastores.context_cache import Said, Turn
 from datastores.models import MessageRole
 from openai_server import Cut, Done, OpenAIServer, Say, Step, Usage
 from owner import as_owner, until, uuid_of
@@ -139,9 +141,9 @@ async def test_what_was_said_is_at_hand_for_the_next_question(server: OpenAIServ
 
 async def test_a_context_is_that_of_its_place(own: Product, person: Person) -> None:
     contexts, key = own.services.contexts, (person.tenant_id, uuid_of(await person.conversation()))
-    turns = [Turn(MessageRole.USER, "a"), Turn(MessageRole.ASSISTANT, "b")]
-    await contexts.put(*key, 3, turns)
-    assert await contexts.get(*key, 3) == turns
+    said = Said([Turn(MessageRole.USER, "a"), Turn(MessageRole.ASSISTANT, "b")], earlier=4)
+    await contexts.put(*key, 3, said)
+    assert await contexts.get(*key, 3) == said
     for through in (None, 1, 5):
         assert await contexts.get(*key, through) is None
 
@@ -159,6 +161,27 @@ async def test_what_does_not_fit_is_left_out_and_said(server: OpenAIServer, pers
     failed = (await person.ask("word " * 1_900, conversation))[-1]
     assert (failed["__typename"], failed["failure"]["code"]) == ("AnswerFailed", "CONTEXT_TOO_LONG")
     assert failed["failure"]["retryable"] is False
+
+
+async def test_messages_before_the_last_twenty_are_left_out_and_told_of(server: OpenAIServer, person: Person) -> None:
+    conversation = await person.conversation()
+
+    async def cut(question: str) -> list[str]:
+        events = await person.ask(question, conversation)
+        assert len(said(server)) <= HISTORY_MESSAGES
+        return [event["detail"] for event in events if event.get("step") == "CONTEXT_CUT"]
+
+    for number in range(HISTORY_MESSAGES // 2 + 1):
+        # With twenty messages before it, the last of these knows all of them.
+        assert await cut(f"When was Vexholm founded, {number}?") == []
+    # From what is remembered, then from PostgreSQL: they count alike.
+    key = (person.tenant_id, uuid_of(conversation))
+    for remembered, expected in ((True, 2), (False, 4), (True, 6)):
+        if not remembered:
+            await person.product.services.contexts.forget(*key)
+            await person.product.services.redis.delete(redis_keys.conversation_context(*key))
+        told = await cut(f"And by whom, {expected}?")
+        assert told == [f"{expected} earlier messages did not fit and were left out."]
 
 
 def said(server: OpenAIServer) -> list[str]:

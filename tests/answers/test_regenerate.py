@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from conversing import (
@@ -26,8 +28,11 @@ from conversing import (
 from grpc import StatusCode
 
 from core.settings import Settings
+from datastores.answer_turns import claim
+from datastores.answers import answer_by_id
+from datastores.regeneration import regenerate
 from owner import as_owner, uuid_of
-from product import Person, running_product
+from product import Person, Product, running_product
 from wire import Fail, GeminiServer, Say, gemini, in_time
 
 MESSAGES = """query($id: ID!) { node(id: $id) { ... on Conversation { messages { nodes {
@@ -122,6 +127,27 @@ async def test_an_answer_without_text_or_unfinished_cannot_be_selected_nor_a_run
         await stop(person, running)
         assert await selected(settings) == [True, False, False]
         assert (await result_of(person, SELECT, answerId=running))["answer"] == {"id": running, "selected": True}
+
+
+class _RolledBackError(Exception):
+    """Nobody is to write the answer."""
+
+
+async def test_another_answer_is_known_as_one_whatever_the_clocks_of_those_who_stored_the_two(product: Product) -> None:
+    person = await product.sign_up()
+    first = (await person.ask("When?"))[-1]["answer"]["id"]
+    with suppress(_RolledBackError):
+        async with product.services.postgres.write(person.tenant_id) as tx:
+            earlier = await answer_by_id(tx, uuid_of(first))
+            assert earlier is not None
+            # By a clock that is far behind: its id sorts before every other.
+            again = UUID("00000000-0000-7000-8000-000000000000")
+            person_id = uuid_of(person.user_id)
+            await regenerate(tx, earlier, answer_id=again, person_id=person_id, idempotency_key=None)
+            claimed = await claim(tx, again, 0)
+            assert claimed is not None
+            assert claimed.regenerated
+            raise _RolledBackError
 
 
 async def test_words_that_were_stopped_are_better_than_none(made: tuple[GeminiServer, Settings]) -> None:

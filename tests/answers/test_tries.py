@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from answers.asking import pause
+from answers.asking import pause, too_long
 from core.errors import ConfigurationError
 from core.settings import Settings
 from openai_server import Cut, Data, Done, OpenAIServer, Page, Refuse, Say, Step, Until
@@ -138,10 +138,14 @@ async def test_what_cannot_change_is_not_tried_again_but_taken_to_the_fallback(
     ("script", "code"),
     [
         ([Refuse(400, {"code": "content_filter"})], "CONTENT_FILTERED"),
+        (
+            [Data({"choices": [{"delta": {"refusal": "I cannot help."}}]}), Say(finish="stop"), Done()],
+            "CONTENT_FILTERED",
+        ),
         ([Say("In 14"), Cut()], "PROVIDER_UNAVAILABLE"),
         ([Say("In 14"), Until()], "TIMED_OUT"),
     ],
-    ids=["filtered", "broken after a word", "silent after a word"],
+    ids=["filtered", "refused", "broken after a word", "silent after a word"],
 )
 async def test_neither_a_refused_question_nor_a_begun_answer_is_taken_anywhere_else(
     person: Person, server: OpenAIServer, script: list[Step], code: str
@@ -149,7 +153,28 @@ async def test_neither_a_refused_question_nor_a_begun_answer_is_taken_anywhere_e
     server.script = script
     events = await in_time(person.ask(QUESTION))
     assert (events[-1]["failure"]["code"], steps(events), len(server.asked)) == (code, [], 1)
-    assert await attempts(person) == [(1, "openai", "gpt-4.1-mini", code, None)]
+    assert events[-1]["failure"]["retryable"] is (code != "CONTENT_FILTERED")
+    ((_, provider, model, failure, _),) = await attempts(person)
+    assert (provider, model, failure) == ("openai", "gpt-4.1-mini", code)
+
+
+async def test_a_longer_wait_than_the_longest_pause_is_not_waited_for(person: Person, server: OpenAIServer) -> None:
+    await person.ready_document(b"Vexholm was founded in 1432 by Queen Astrid.\n")
+    server.script = [Refuse(429, headers={"Retry-After": "100"})]
+    events = await in_time(person.ask(QUESTION))
+    assert steps(events) == ["The model is busy. Another model is asked."]
+    assert (events[-1]["__typename"], len(server.asked)) == ("AnswerCompleted", 1)
+    assert "1432" in text_of(events)
+
+
+async def test_without_a_fallback_a_long_wait_is_left_to_the_person(settings: Settings) -> None:
+    async with openai(settings) as (server, changed):
+        server.script = [Refuse(429, headers={"Retry-After": "20.5"})]
+        async with running_product(changed, worker=False) as product:
+            events = await in_time((await product.sign_up()).ask(QUESTION))
+    assert (steps(events), len(server.asked)) == ([], 1)
+    failure = events[-1]["failure"]
+    assert (failure["code"], failure["retryable"]) == ("PROVIDER_RATE_LIMITED", True)
 
 
 async def test_without_a_fallback_the_third_failure_is_the_answer_s(settings: Settings) -> None:
@@ -198,13 +223,14 @@ async def test_a_pause_ends_at_once_when_the_answer_has_to(settings: Settings, h
             assert rows == [(1, "openai", "HANDED_OVER")]
 
 
-def test_pauses_grow_with_jitter_and_what_the_provider_asks_for_wins_up_to_a_limit() -> None:
+def test_pauses_grow_with_jitter_up_to_a_limit_and_what_the_provider_asks_for_wins() -> None:
     settings = Settings(provider_retry_pause=0.5, provider_retry_longest=20.0)
     pauses = [[pause(settings, failures, None) for _ in range(200)] for failures in (1, 2, 3, 9)]
     for found, (least, most) in zip(pauses, [(0.375, 0.625), (0.75, 1.25), (1.5, 2.5), (20.0, 20.0)], strict=True):
         assert least <= min(found) <= max(found) <= most
     assert len(set(pauses[0])) > 100
-    assert [pause(settings, 1, wanted) for wanted in (0.0, 7.0, 3_600.0)] == [0.0, 7.0, 20.0]
+    assert [pause(settings, 1, wanted) for wanted in (0.0, 7.0, 20.0)] == [0.0, 7.0, 20.0]
+    assert [too_long(settings, wanted) for wanted in (None, 0.0, 20.0, 20.1)] == [False, False, False, True]
 
 
 async def test_the_same_provider_twice_is_refused_at_the_start(settings: Settings) -> None:

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 from core.settings import Settings
-from datastores import redis_keys
 from datastores.answer_events import Completed, Delta, Started
-from held_answer import WATCH, HeldAnswer, Watcher, hold_answer, watching
+from held_answer import WATCH, HeldAnswer, Watcher, hold_answer, nobody_watches, watching
 from owner import until
 from product import Product, running_product
 from raw_socket import Closed, RawSocket
@@ -79,11 +78,6 @@ def viewers(answer: HeldAnswer) -> list[AnswerViewer]:
     return [viewer for viewer in topic._viewers() if isinstance(viewer, AnswerViewer)]
 
 
-async def nobody_watches(answer: HeldAnswer) -> bool:
-    ((_, count),) = await answer.person.product.services.redis.pubsub_numsub(redis_keys.answer_live(*answer.key))
-    return not count
-
-
 async def whole(answer: HeldAnswer, pieces: int) -> str:
     """Say something long, and its end; what has been said."""
     await answer.finish()
@@ -114,6 +108,19 @@ async def test_a_viewer_that_reads_nothing_is_closed_with_1013_and_goes_on_after
         await watcher.subscribe("1", WATCH, {"id": answer.id, "after": cursor})
         await watcher.until(1_000)
     assert got + "".join(event.get("text", "") for event in watcher.events("1")) == text
+
+
+@pytest.mark.long
+async def test_who_has_taken_a_little_at_first_has_no_second_time(answer: HeldAnswer) -> None:
+    loop = asyncio.get_running_loop()
+    async with slow_socket(answer) as socket:
+        await event_of(socket)
+        await whole(answer, 400)
+        await asyncio.sleep(STALL / 5)  # nothing is waited for: it takes its time
+        await event_of(socket)
+        taken = loop.time()
+        await until(lambda: nobody_watches(answer))
+        assert STALL * 0.9 < loop.time() - taken < STALL * 1.6
 
 
 @pytest.mark.long

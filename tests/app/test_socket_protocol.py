@@ -18,7 +18,8 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from app.server import server_config
-from app.socket_protocol import EXTENSION, SEND_BUFFER_BYTES, WRITE_BUFFER_BYTES, SocketProtocol
+from app.slow_peers import SEND_BUFFER_BYTES, WRITE_BUFFER_BYTES
+from app.socket_protocol import EXTENSION, SocketProtocol
 from core.settings import Settings
 from owner import until
 from product import Server

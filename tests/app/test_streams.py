@@ -20,6 +20,8 @@ from streams import MULTIPART, SSE, Piece, pieces, streamed
 BOTH = pytest.mark.parametrize("accept", [SSE, MULTIPART], ids=["sse", "multipart"])
 URQL = f"application/graphql-response+json, application/graphql+json, application/json, {SSE}, multipart/mixed"
 
+CONVERSATION = """subscription($id: ID!, $after: String) { conversation(id: $id, after: $after) { __typename
+  ... on ConversationStreamEvent { cursor } } }"""
 SIGN_OUT = "mutation { signOut { signedOut } }"
 
 
@@ -90,6 +92,37 @@ async def test_a_browser_that_connects_again_goes_on_behind_its_last_event(perso
     async with streamed(person, SSE, WATCH, old, last_event_id=last.cursor) as response:
         said = await everything(response)
     assert [piece.event["__typename"] for piece in said[:-1]] == ["AnswerDelta", "AnswerCompleted"]
+
+
+async def test_a_browser_that_connects_again_goes_on_in_a_conversation_too(person: Person) -> None:
+    conversation = await person.conversation()
+    old = {"id": conversation, "after": None}
+    async with streamed(person, SSE, CONVERSATION, old) as response:
+        snapshot = (await results(response, 1))[0]
+        assert snapshot.cursor == snapshot.event["cursor"] is not None
+        await person.send(conversation, "When does the ferry leave?")
+        added = (await results(response, 1))[0]
+        assert (added.cursor, added.event["__typename"]) == (added.event["cursor"], "MessageAdded")
+    assert added.cursor is not None
+    async with streamed(person, SSE, CONVERSATION, old, last_event_id=snapshot.cursor) as response:
+        assert (await results(response, 1))[0].cursor == added.cursor
+    for variables in (old, {"id": conversation, "after": snapshot.cursor}):
+        async with streamed(person, SSE, CONVERSATION, variables, last_event_id=added.cursor) as response:
+            later = (await results(response, 1))[0]
+        assert later.cursor != added.cursor
+        assert later.event["__typename"] != "ConversationSnapshot"
+
+
+async def test_a_last_event_id_that_is_no_cursor_of_the_conversation_is_refused(person: Person) -> None:
+    conversation, other = await person.conversation(), await person.conversation()
+    async with streamed(person, SSE, CONVERSATION, {"id": other}) as response:
+        cursor = (await results(response, 1))[0].cursor
+    assert cursor is not None
+    for wrong, why in ((cursor, "of another conversation"), ("rubbish", "not a cursor")):
+        async with streamed(person, SSE, CONVERSATION, {"id": conversation}, last_event_id=wrong) as response:
+            (error,) = (await everything(response))[0].body["errors"]
+        assert error["extensions"]["code"] == "BAD_USER_INPUT"
+        assert why in error["message"]
 
 
 @BOTH

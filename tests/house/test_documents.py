@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from pathlib import Path
 
 import grpc
@@ -18,6 +19,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from core.settings import Settings
 from product import Product, running_product
+from scripted_socket import COMPLETE, answer_event, refusal, scripted_socket
 from wire import Fail, Say, gemini
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -219,6 +221,31 @@ async def test_the_python_loop_does_not_take_a_failed_answer_for_a_finished_one(
             status, text, said = await watch(url, person.token, sent["answer"]["id"])
     assert (status, text) == (1, "")
     assert said.startswith("PROVIDER_UNAVAILABLE: ")
+
+
+SCRIPT = (
+    [refusal("RATE_LIMITED", "Too often.", retryAfterMs=700)],
+    [answer_event("AnswerStarted", "c1"), answer_event("AnswerDelta", "c2", text="In ")],
+    [refusal("RATE_LIMITED", "Too often.", retryAfterMs=10)],
+    [answer_event("AnswerDelta", "c3", text="1432."), answer_event("AnswerCompleted", "c4"), COMPLETE],
+)
+
+
+async def test_the_python_loop_waits_as_long_as_it_is_told(watch: Watch) -> None:
+    async with scripted_socket(*SCRIPT) as (port, asked):
+        assert await watch(f"ws://127.0.0.1:{port}", "token", "ans_1") == (0, "In 1432.", "")
+    assert [after for _, after in asked] == [None, None, "c2", "c2"]
+    assert asked[1][0] - asked[0][0] >= 0.7
+
+
+async def test_the_python_loop_waits_longer_from_time_to_time_until_something_comes(watch: Watch) -> None:
+    one = [answer_event("AnswerStarted", "c1")]
+    async with scripted_socket([], [], one, [COMPLETE]) as (port, asked):
+        assert await watch(f"ws://127.0.0.1:{port}", "token", "ans_1") == (0, "", "")
+    first, second, after_one = (later - earlier for (earlier, _), (later, _) in pairwise(asked))
+    assert 0.5 <= first < second < 2
+    assert second >= 1
+    assert after_one < second
 
 
 async def test_the_python_loop_tells_the_error_of_an_event_that_has_no_data(watch: Watch) -> None:

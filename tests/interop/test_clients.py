@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from app.trusted_documents import add
 from core.settings import Settings
 from owner import until
 from product import START, Person, Product, running_product
+from scripted_socket import COMPLETE, answer_event, refusal, scripted_socket
 
 HERE = Path(__file__).resolve().parent
 TEXT = b"The capital of Norlandia is Vexholm. Vexholm was founded in 1432 by Queen Astrid."
@@ -60,6 +62,26 @@ async def test_the_typescript_loop_of_the_streaming_page_runs_as_it_stands(produ
     assert refused["error"] == "refused: 4403 UNAUTHENTICATED: The access token is not valid. Sign in again."
     missing = await _run(run_node, "streaming_page.mjs", person, "ans_0")
     assert "not an id" in missing["error"]
+
+
+async def test_the_typescript_loop_waits_as_long_as_it_is_told_and_longer_from_time_to_time(run_node: RunNode) -> None:
+    script = (
+        [refusal("RATE_LIMITED", "Too often.", retryAfterMs=700)],
+        [answer_event("AnswerStarted", "c1"), answer_event("AnswerDelta", "c2", text="In ")],
+        [],
+        [refusal("RATE_LIMITED", "Too often.", retryAfterMs=10)],
+        [answer_event("AnswerDelta", "c3", text="1432."), answer_event("AnswerCompleted", "c4"), COMPLETE],
+    )
+    async with scripted_socket(*script) as (port, asked):
+        output = await run_node("streaming_page.mjs", f"http://127.0.0.1:{port}", "token", "ans_1")
+    assert json.loads(output.splitlines()[-1]) == {"text": "In 1432.", "connections": 5}
+    assert [after for _, after in asked] == [None, None, "c2", "c2", "c2"]
+    told, first, second, told_again = (later - earlier for (earlier, _), (later, _) in pairwise(asked))
+    # setTimeout may come a millisecond early.
+    assert told >= 0.69
+    assert 0.49 <= first < second < 2
+    assert second >= 0.99
+    assert told_again < second
 
 
 async def test_apollo_subscribes_over_http_by_its_multipart_protocol(product: Product, run_node: RunNode) -> None:

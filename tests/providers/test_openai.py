@@ -32,6 +32,12 @@ REQUEST = ChatRequest(
     passages=(),
 )
 
+REFUSAL = [
+    Data({"choices": [{"index": 0, "delta": {"role": "assistant", "content": None, "refusal": text}}]})
+    for text in ("", "I cannot help", " with that.")
+]
+"""As OpenAI streams it: each piece is in a place of its own."""
+
 
 @pytest.fixture
 async def server() -> AsyncIterator[OpenAIServer]:
@@ -109,6 +115,13 @@ async def test_answers_one_after_another_use_one_connection(chat: OpenAIChat, se
         ([Say("a"), Say(finish="length"), Usage(3, 4), Done()], ("a", StopReason.LENGTH, 4)),
         ([Say("a"), Say(finish="content_filter"), Done()], ("a", StopReason.CONTENT_FILTERED, None)),
         ([Say(finish="content_filter"), Done()], ("", StopReason.CONTENT_FILTERED, None)),
+        ([*REFUSAL, Say(finish="stop"), Usage(3, 4), Done()], ("", StopReason.CONTENT_FILTERED, 4)),
+        ([Say("a"), *REFUSAL, Say(finish="stop"), Done()], ("a", StopReason.CONTENT_FILTERED, None)),
+        ([*REFUSAL], ("", StopReason.CONTENT_FILTERED, None)),
+        (
+            [Data({"choices": [{"delta": {"content": "a", "refusal": None}}]}), Say(finish="stop"), Done()],
+            ("a", StopReason.COMPLETE, None),
+        ),
         ([Say("a"), Done()], ("a", StopReason.COMPLETE, None)),
         ([Say("a"), Say(finish="stop")], ("a", StopReason.COMPLETE, None)),
         ([Say(""), Say(None), Say("a"), Say(""), Say(finish="stop"), Done()], ("a", StopReason.COMPLETE, None)),
@@ -145,7 +158,16 @@ async def test_answers_one_after_another_use_one_connection(chat: OpenAIChat, se
         ([Say("x" * 1_000_000), Say(finish="stop"), Done()], ("x" * 1_000_000, StopReason.COMPLETE, None)),
     ],
     ids=[
-        *("reason beside text", "length", "filtered in the middle", "filtered before", "no reason", "no end"),
+        *(
+            "reason beside text",
+            "length",
+            "filtered in the middle",
+            "filtered before",
+            "refused",
+            "refused later",
+            "refused, cut off",
+        ),
+        *("no refusal", "no reason", "no end"),
         *("empty deltas", "nulls and odd types", "parts", "comments", "several lines", "not UTF-8", "half a pair"),
         "a megabyte at once",
     ],

@@ -11,6 +11,7 @@ import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.request_protocol import EXTENSION
 from app.rights import changed_rights, too_weak_for
 from app.socket_places import SocketPlace
 from app.streams.framing import Framing
@@ -39,7 +40,8 @@ class StreamedResponse(Response):
         heartbeat_seconds: float,
     ) -> None:
         """`context` is that of the operation alone; `draining` is set when the process is about to end."""
-        super().__init__(headers=framing.headers)
+        # A connection whose buffers are as small as a stream's are is none for other responses.
+        super().__init__(headers={**framing.headers, "Connection": "close"})
         del self.headers["content-length"]
         self._results, self._framing, self._context = results, framing, context
         self._place, self._operation_name = place, operation_name
@@ -52,6 +54,8 @@ class StreamedResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve until the operation ends, the client leaves, the rights end, or the process does."""
         self._send = send
+        if (connection := scope.get("extensions", {}).get(EXTENSION)) is not None:
+            connection.begin_stream()
         try:
             await self._serve(receive)
         finally:

@@ -66,7 +66,7 @@ class OpenAIChat(ChatProvider):
         """Text as it comes, then one `ChatFinished`, without counts where the server omits them.
 
         What came in one read is one event. A question that the filter refuses raises CONTENT_FILTERED; an answer that
-        it cuts ends with that stop reason. Raises `ProviderError`.
+        it cuts, or that the model refuses to give, ends with that stop reason. Raises `ProviderError`.
         """
         model = request.model or self.default_model
         while True:
@@ -130,6 +130,7 @@ class _Completion:
         self._stream = EventStream()
         self._model = model
         self._written = False
+        self._refused = False
         self._finish: str | None = None
         self._input_tokens: int | None = None
         self._output_tokens: int | None = None
@@ -169,6 +170,8 @@ class _Completion:
 
     def finished(self) -> ChatFinished:
         """How it ended. Raises `ProviderError` where it broke off, wrote nothing, or gave an odd reason."""
+        if self._refused:
+            return ChatFinished(StopReason.CONTENT_FILTERED, self._input_tokens, self._output_tokens)
         if self._finish is None and not self.done:
             # Cut off between two chunks by a server that closes the connection in order.
             raise failures.unavailable() if self._written else failures.unreadable()
@@ -183,6 +186,7 @@ class _Completion:
         if chunk.error is not None:
             _log.info("openai_refused_in_stream", model=self._model, code=chunk.error.code)
             raise failures.refused(chunk.error, self._model)
+        self._refused = self._refused or chunk.refused
         if chunk.finish is not None:
             self._finish = chunk.finish
         if chunk.input_tokens is not None:

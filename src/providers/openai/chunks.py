@@ -14,10 +14,12 @@ from providers.openai.failures import Refusal
 
 @dataclass(slots=True)
 class Chunk:
-    """One event. `thinking`: the model has written something that is not part of its answer."""
+    """One event. `thinking`: the model has written something that is not part of its answer; `refused`: why it gives
+    none."""
 
     text: str = ""
     thinking: bool = False
+    refused: bool = False
     finish: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -57,7 +59,9 @@ def _read_choice(chunk: Chunk, choice: dict[str, Any]) -> None:
             part["text"] for part in text if isinstance(part, dict) and isinstance(part.get("text"), str)
         )
         chunk.thinking = not chunk.text
-    if not chunk.text and (delta.get("reasoning_content") or delta.get("reasoning")):
+    # A structured refusal, which has a place of its own and ends with the reason "stop".
+    chunk.refused = bool(delta.get("refusal"))
+    if not chunk.text and (chunk.refused or delta.get("reasoning_content") or delta.get("reasoning")):
         chunk.thinking = True
 
 
