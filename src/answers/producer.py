@@ -15,13 +15,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from answers.asking import Asking, Candidate
 from answers.citations import CitationFilter
+from answers.ends import STATUS, checked_end
 from answers.ground import Ground
 from answers.memory import Recall
 from answers.patience import Patience
 from answers.prompt import build_request
 from answers.retrieval import told
 from answers.services import Services
-from answers.token_counts import used
+from answers.token_counts import tokens_of
 from answers.writer import MAX_DELTA_CHARS, AnswerWriter
 from core.errors import ErrorCode, FailureError, ProviderError
 from core.ids import TenantId
@@ -29,19 +30,13 @@ from datastores import answer_attempts, answers
 from datastores.answer_events import AnswerStepKind, Body, Cited, Completed, Delta, Failed, Step, Stopped
 from datastores.answer_log import SupersededError
 from datastores.answer_turns import ClaimedAnswer
-from datastores.models import AnswerStatus
 from datastores.redis_client import REDIS_ERRORS
-from providers.base import ChatEvent, ChatFinished, ChatRequest, StopReason, TextDelta
+from providers.base import ChatEvent, ChatFinished, ChatRequest, TextDelta
 
 MAX_ATTEMPTS = 3
 """Attempts whose producer vanished in the middle; those that it handed over do not count."""
 MAX_ANSWER_CHARS = 4_000_000
 """Of one answer, which is kept in memory: a model that repeats itself for ever is ended here."""
-_STATUS: dict[type[Body], AnswerStatus] = {
-    Completed: AnswerStatus.COMPLETED,
-    Stopped: AnswerStatus.STOPPED,
-    Failed: AnswerStatus.FAILED,
-}
 _STOPPED = "STOPPED"
 """An attempt's `finish_reason` where a person ended it before the model had."""
 log = structlog.get_logger(__name__)
@@ -213,7 +208,7 @@ class Attempt:
         remembered = await self._recall.stream(candidate.provider, request)
         await self._forward(remembered or chat.stream(request))
         self._writer.say(self._filter.finish())
-        await self._recall.keep(candidate.provider, request, self._checked_end())
+        await self._recall.keep(candidate.provider, request, checked_end(self._finished, self._filter.text))
 
     def _tell(self, detail: str) -> None:
         if self._interruption is not None:
@@ -262,30 +257,14 @@ class Attempt:
             # A megabyte at once must not hold up the process's other answers.
             await asyncio.sleep(0)
 
-    def _checked_end(self) -> ChatFinished:
-        if self._finished is None:
-            raise ProviderError(
-                ErrorCode.PROVIDER_BAD_RESPONSE, "The model broke off in the middle of its answer.", retryable=True
-            )
-        if self._finished.stop_reason is StopReason.CONTENT_FILTERED:
-            raise ProviderError(
-                ErrorCode.CONTENT_FILTERED, "The model's content filter stopped this answer.", retryable=False
-            )
-        if not self._filter.text.strip():
-            raise ProviderError(ErrorCode.PROVIDER_BAD_RESPONSE, "The model gave an empty answer.", retryable=True)
-        return self._finished
-
     async def _store(self, failure: Failed | None, *, stopped: bool) -> None:
         await self._writer.settle()
         finished = self._finished
-        tokens: tuple[int | None, int | None] = (None, None)
-        if finished is not None:
-            tokens = finished.input_tokens, finished.output_tokens
-        elif self._request is not None and (stopped or self._filter.text) and not self._recall.hit:
-            tokens = used(self._request, self._filter.text)
+        asked = None if self._recall.hit or not (stopped or self._filter.text) else self._request
+        tokens = tokens_of(finished, asked, self._filter.text)
         terminal: Body = failure or (Stopped if stopped else Completed)(self._answer_id)
         outcome = answers.Outcome(
-            status=_STATUS[type(terminal)],
+            status=STATUS[type(terminal)],
             text=self._filter.text,
             citations=self._filter.citations,
             provider=self._provider,

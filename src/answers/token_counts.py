@@ -12,7 +12,7 @@ from answers.budget import Fitted, estimate, fit
 from core.errors import ProviderError
 from datastores.context_cache import Turn
 from datastores.records import PassageRecord
-from providers.base import ChatRequest
+from providers.base import ChatFinished, ChatRequest
 
 COUNT_SECONDS: Final = 2.0
 """How long a count may take: a person waits for the answer, and the estimate is there already."""
@@ -52,7 +52,14 @@ async def _counted(count: Callable[[str], Awaitable[int | None]], texts: Sequenc
         return None
 
 
-def used(request: ChatRequest, text: str) -> tuple[int, int]:
-    """Tokens of a prompt and of what came of it, estimated: of an answer that ended before the model could say."""
-    prompt = sum(map(estimate, (request.system, *(message.text for message in request.messages))))
+def tokens_of(finished: ChatFinished | None, asked: ChatRequest | None, text: str) -> tuple[int | None, int | None]:
+    """Tokens of a prompt and of what came of it: as the model told them with its last word.
+
+    Estimated where it did not come to that, and it was `asked` all the same; else unknown.
+    """
+    if finished is not None:
+        return finished.input_tokens, finished.output_tokens
+    if asked is None:
+        return None, None
+    prompt = sum(map(estimate, (asked.system, *(message.text for message in asked.messages))))
     return prompt, estimate(text) if text else 0
