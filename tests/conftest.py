@@ -76,13 +76,13 @@ async def _drop(servers: Servers, name: str) -> None:
     try:
         clients: list[asyncpg.Record] = []
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 # PostgreSQL tells nobody when a backend has ended: there is nothing to wait on.
                 while clients := await connection.fetch(_CLIENTS, name):  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
         except TimeoutError:
             raise AssertionError(f"the database still has clients: {list(map(tuple, clients))}") from None
-        await connection.execute(f"DROP DATABASE {name}")
+        await connection.execute(f"DROP DATABASE {name}", timeout=120)
     finally:
         await connection.close()
 

@@ -108,10 +108,10 @@ async def test_names_that_are_written_with_joiners_are_names(product: Product, n
 async def test_a_taken_address_is_a_conflict_and_nothing_is_stored(own_product: Product) -> None:
     await sign_up(own_product)
     before = await stored(own_product)
-    result = await sign_up(own_product, organization="Another", password="another password")
+    result = await sign_up(own_product, organization="Another", password="kestrel over gorse")
     assert (result["__typename"], result["code"]) == ("Conflict", "CONFLICT")
     assert await stored(own_product) == before
-    assert (await sign_in(own_product, "pat@example.test", "another password"))["code"] == "INVALID_CREDENTIALS"
+    assert (await sign_in(own_product, "pat@example.test", "kestrel over gorse"))["code"] == "INVALID_CREDENTIALS"
 
 
 async def test_of_two_who_take_an_address_at_once_one_gets_it(own_product: Product) -> None:
