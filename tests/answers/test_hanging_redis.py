@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conversing import ANSWER, TEXT, asked, followed, hold, kinds, status, stop, text_of, whole
 
-from app.embedded.processes import at_once
 from app.embedded.redis import EmbeddedRedis
 from core.settings import Settings
 from datastores.answer_events import Completed, Delta, Restarted
+from own_servers import frozen, own_redis
 from owner import until, uuid_of
 from product import running_product
 from wire import GeminiServer, gemini, in_time
@@ -31,10 +28,8 @@ BUSY = 2
 
 @pytest.fixture
 async def redis(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
-    server = EmbeddedRedis(tmp_path / "redis", scratch=True)
-    await asyncio.to_thread(server.start)
-    yield server
-    await asyncio.to_thread(server.stop, at_once)
+    async with own_redis(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture
@@ -44,16 +39,6 @@ async def made(
     own = settings.model_copy(update={"redis_url": redis.url})
     async with gemini(own, tmp_path, chat_provider="gemini") as both:
         yield both
-
-
-@contextmanager
-def frozen(server: EmbeddedRedis) -> Iterator[None]:
-    assert server.pid is not None
-    os.kill(server.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
 
 
 async def test_a_question_is_answered_and_a_stop_from_another_process_is_heard(

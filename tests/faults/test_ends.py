@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
-import psutil
 import pytest
 from asking import StartApi, ask
 from follower import TRANSPORTS, Follower, spoken
 
 from api_process import environment
 from app.embedded.postgres import EmbeddedPostgres
-from app.embedded.processes import at_once, spawn
+from app.embedded.processes import spawn
 from app.embedded.redis import EmbeddedRedis
 from app.ending import FORCED_STATUS, GRACE_SECONDS, MARGIN_SECONDS
 from core.settings import Settings
 from datastores import redis_keys
-from datastores.migrate import migrate
 from datastores.redis_client import make_redis
+from own_servers import frozen, on_own_servers, own_postgres, own_redis
 from owner import as_owner, until
 from product import Person
 
@@ -37,50 +34,21 @@ TAKEOVER_SECONDS = 30.0
 
 @pytest.fixture
 async def own_servers(tmp_path: Path) -> AsyncIterator[tuple[EmbeddedPostgres, EmbeddedRedis]]:
-    database = EmbeddedPostgres(tmp_path / "servers", scratch=True)
-    cache = EmbeddedRedis(tmp_path / "servers", scratch=True)
-    await asyncio.to_thread(database.start)
-    await asyncio.to_thread(cache.start)
-    yield database, cache
-    await asyncio.to_thread(cache.stop, at_once)
-    await asyncio.to_thread(database.stop, at_once)
+    async with own_postgres(tmp_path) as database, own_redis(tmp_path) as cache:
+        yield database, cache
 
 
 @pytest.fixture
 async def settings(settings: Settings, own_servers: tuple[EmbeddedPostgres, EmbeddedRedis]) -> Settings:
     """Those of a product on them."""
-    database, cache = own_servers
-    own = settings.model_copy(
-        update={
-            "database_owner_url": database.owner_url,
-            "database_url": database.app_url,
-            "database_platform_url": database.platform_url,
-            "redis_url": cache.url,
-            # Longer than any end may take: no answer finishes by itself.
-            "local_token_interval_ms": 350,
-        }
-    )
-    await migrate(own)
-    return own
+    # Longer than any end may take: no answer finishes by itself.
+    long = settings.model_copy(update={"local_token_interval_ms": 350})
+    return await on_own_servers(long, *own_servers)
 
 
 @pytest.fixture
 def slow(settings: Settings) -> Settings:
     return settings
-
-
-@contextmanager
-def frozen(pid: int | None) -> Iterator[None]:
-    """The server and its children hang."""
-    server = psutil.Process(pid)
-    processes = [*server.children(recursive=True), server]
-    for process in processes:
-        os.kill(process.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in reversed(processes):
-            os.kill(process.pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["one", "two"])
@@ -101,7 +69,7 @@ async def test_a_server_that_hangs_keeps_no_process_that_writes_an_answer(
         for follower, transport in zip(followers, TRANSPORTS, strict=True)
     ]
     await spoken(*followers)
-    with frozen(own_servers[0].pid if which == "postgresql" else own_servers[1].pid):
+    with frozen(own_servers[0] if which == "postgresql" else own_servers[1]):
         await asyncio.sleep(0.5)
         ending.send(signal.SIGTERM)
         assert await ending.ended(GRACE_SECONDS + MARGIN_SECONDS + SPARE_SECONDS) != FORCED_STATUS
@@ -128,7 +96,7 @@ async def test_a_server_that_hangs_keeps_no_worker(
             return bool(await redis.exists(f"{redis_keys.QUEUE}:health-check"))
 
         await until(works)
-        with frozen(own_servers[0].pid if which == "postgresql" else own_servers[1].pid):
+        with frozen(own_servers[0] if which == "postgresql" else own_servers[1]):
             await asyncio.sleep(3)  # a sweep's pause, and more: something of it waits for the server
             worker.send_signal(signal.SIGTERM)
             seconds = GRACE_SECONDS + MARGIN_SECONDS + SPARE_SECONDS

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -15,9 +12,9 @@ import pytest
 from asking import StartApi, ask
 from follower import TRANSPORTS, Follower, spoken
 
-from app.embedded.processes import at_once
 from app.embedded.redis import EmbeddedRedis
 from core.settings import Settings
+from own_servers import frozen, own_redis
 from owner import as_owner
 from product import Person
 
@@ -34,26 +31,14 @@ BUSY = 2
 
 @pytest.fixture
 async def cache(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
-    server = EmbeddedRedis(tmp_path / "servers", scratch=True)
-    await asyncio.to_thread(server.start)
-    yield server
-    await asyncio.to_thread(server.stop, at_once)
+    async with own_redis(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture
 def settings(settings: Settings, cache: EmbeddedRedis) -> Settings:
     """Those of a product with a Redis of its own."""
     return settings.model_copy(update={"redis_url": cache.url})
-
-
-@contextmanager
-def frozen(server: EmbeddedRedis) -> Iterator[None]:
-    assert server.pid is not None
-    os.kill(server.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
 
 
 def everywhere(http: aiohttp.ClientSession, reader: Person, answer: str, *urls: str) -> list[Follower]:

@@ -23,6 +23,7 @@ from app.embedded.processes import at_once
 from app.embedded.redis import EmbeddedRedis
 from core.settings import Settings
 from datastores.redis_client import LOG_SECONDS, REQUEST_SECONDS, make_redis
+from own_servers import own_redis
 from product import running_product
 
 ROUNDS = int(os.environ.get("COLLOQUY_ROUNDS", "8"))
@@ -36,10 +37,8 @@ Fault = Callable[[], Awaitable[None]]
 
 @pytest.fixture
 async def redis(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
-    server = EmbeddedRedis(tmp_path / "redis", scratch=True)
-    await asyncio.to_thread(server.start)
-    yield server
-    await asyncio.to_thread(server.stop)
+    async with own_redis(tmp_path) as server:
+        yield server
 
 
 async def test_whatever_breaks_every_client_has_the_stored_message_in_the_end(

@@ -17,7 +17,7 @@ from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes import at_once
 from app.embedded.redis import EmbeddedRedis
 from core.settings import Settings
-from datastores.migrate import migrate
+from own_servers import on_own_servers, own_postgres, own_redis
 from owner import as_owner
 from product import Person
 
@@ -26,35 +26,22 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
-    """PostgreSQL, with nothing but the extension in it."""
-    server = EmbeddedPostgres(tmp_path / "servers", scratch=True)
-    await asyncio.to_thread(server.start)
-    yield server
-    await asyncio.to_thread(server.stop, at_once)
+    """PostgreSQL of the test's own."""
+    async with own_postgres(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture
 async def cache(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
-    """Redis, empty."""
-    server = EmbeddedRedis(tmp_path / "servers", scratch=True)
-    await asyncio.to_thread(server.start)
-    yield server
-    await asyncio.to_thread(server.stop, at_once)
+    """Redis of the test's own."""
+    async with own_redis(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture
 async def settings(settings: Settings, database: EmbeddedPostgres, cache: EmbeddedRedis) -> Settings:
     """Those of a product on them."""
-    own = settings.model_copy(
-        update={
-            "database_owner_url": database.owner_url,
-            "database_url": database.app_url,
-            "database_platform_url": database.platform_url,
-            "redis_url": cache.url,
-        }
-    )
-    await migrate(own)
-    return own
+    return await on_own_servers(settings, database, cache)
 
 
 def is_whole(follower: Follower) -> bool:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,16 +18,15 @@ from core.settings import Settings
 from datastores import redis_keys
 from datastores.redis_client import make_redis
 from jobs.queue import JobQueue
+from own_servers import frozen, own_redis
 from owner import until
 
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
     """A server of the test's own, to be stopped and continued."""
-    own = EmbeddedRedis(tmp_path / "redis", scratch=True)
-    await asyncio.to_thread(own.start)
-    yield own
-    await asyncio.to_thread(own.stop)
+    async with own_redis(tmp_path) as own:
+        yield own
 
 
 @pytest.fixture
@@ -49,18 +45,8 @@ async def queue(redis: Redis) -> AsyncIterator[JobQueue]:
     await own.aclose()
 
 
-@contextmanager
-def hanging(server: EmbeddedRedis) -> Iterator[None]:
-    assert server.pid is not None
-    os.kill(server.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
-
-
 async def test_a_job_is_not_waited_for_and_comes_late(server: EmbeddedRedis, redis: Redis, queue: JobQueue) -> None:
-    with capture_logs() as lines, hanging(server):
+    with capture_logs() as lines, frozen(server):
         began = time.monotonic()
         await queue.ingest_document(TenantId(uuid4()), uuid4())
         await queue.deliver_mail()
@@ -78,7 +64,7 @@ async def test_a_job_is_not_waited_for_and_comes_late(server: EmbeddedRedis, red
 
 
 async def test_a_process_that_ends_does_not_wait_for_it(server: EmbeddedRedis, queue: JobQueue) -> None:
-    with hanging(server):
+    with frozen(server):
         await queue.deliver_mail()
         async with asyncio.timeout(3):
             await queue.aclose()
