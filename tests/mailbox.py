@@ -59,10 +59,10 @@ async def token_for(product: Product, address: str, subject: str, count: int = 1
     return link_in((await letters(product, address, subject, count))[-1])[1]
 
 
-async def a_minute_later(person: Person) -> None:
+async def a_while_later(person: Person) -> None:
     """As if the person's links had been sent a while ago."""
     await as_owner(
         person.product.settings,
-        "UPDATE one_time_tokens SET created_at = created_at - interval '61 seconds' WHERE tenant_id = $1",
+        "UPDATE one_time_tokens SET created_at = created_at - interval '601 seconds' WHERE tenant_id = $1",
         person.tenant_id,
     )

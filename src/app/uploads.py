@@ -80,6 +80,18 @@ class _FieldsParser(MultiPartParser):
         pieces = self._up_to_a_file(request, max_file_bytes, pause)
         super().__init__(request.headers, pieces, max_files=1, max_fields=10)
         self._found = False
+        self._ended = False
+
+    async def parse(self) -> StarletteFormData:
+        """The form. Raises MultiPartException, also for one without a file whose end is missing."""
+        form = await super().parse()
+        if not self._found and not self._ended:
+            raise MultiPartException(_BROKEN_OFF)
+        return form
+
+    def on_end(self) -> None:
+        """Called behind the last boundary."""
+        self._ended = True
 
     def on_headers_finished(self) -> None:
         """Called when a part's own headers have been read."""

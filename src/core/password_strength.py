@@ -17,9 +17,10 @@ from zxcvbn import matching, zxcvbn
 ENOUGH_GUESSES = 100_000_000
 """What zxcvbn calls safe against guessing without a throttle: below are common passwords and their variations."""
 ENOUGH_WITHOUT_SIGNS = 1_000_000
-"""Of what is left without blanks and signs, where they are few: zxcvbn takes the sign in `password-password` for as
-good as a third word. What it calls safe against guessing that is throttled."""
-_FEW_SIGNS = 3
+"""Of what is left without blanks and stops: zxcvbn takes the dash in `password-password` for as good as a third word.
+What it calls safe against guessing that is throttled."""
+_BETWEEN = re.compile(r"[\s._,;:!?/+*=~-]+")
+"""Signs that stand between words and at their ends; others stand for letters, too."""
 _SIGNS = re.compile(r"[\W_]+")
 _READ_CHARS = 72
 """zxcvbn reads no more: its time grows with the cube of the length."""
@@ -44,10 +45,8 @@ def is_easily_guessed(password: str, about: Iterable[str] = ()) -> bool:
     # A long one is safe when either end is.
     if all(_guesses(end, known) < ENOUGH_GUESSES for end in _ends(plain)):
         return True
-    joined = _SIGNS.sub("", plain)
-    if not 0 < len(plain) - len(joined) <= _FEW_SIGNS:
-        return False
-    return all(_guesses(end, known) < ENOUGH_WITHOUT_SIGNS for end in _ends(joined))
+    joined = _BETWEEN.sub("", plain)
+    return joined != plain and all(_guesses(end, known) < ENOUGH_WITHOUT_SIGNS for end in _ends(joined))
 
 
 def _guesses(text: str, known: list[str]) -> float:

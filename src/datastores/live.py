@@ -200,7 +200,6 @@ class LiveChannels:
         async with _OneConnection(self._redis.connection_pool) as pubsub:
             # A connection that listens to nothing may not be read from: hold one channel that nobody uses.
             await pubsub.subscribe(_IDLE_CHANNEL)
-            self.connected = True
             self._connections += 1
             self._changed.update(self._listeners)
             work = [
@@ -220,6 +219,8 @@ class LiveChannels:
         while True:
             for kind, channel, data in await pushed.read():
                 self._deliver(kind, channel.decode(), data)
+            # Not before it has said something: for one that hangs the kernel takes connections, and what is sent.
+            self.connected = True
             self._unanswered = 0
 
     async def _send(self, pubsub: PubSub) -> None:

@@ -18,8 +18,9 @@ from datastores.outbox import MAIL
 from datastores.records import UserRecord, select_record, table
 from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
 
-PAUSE = timedelta(minutes=1)
-"""No person gets two mails of one purpose within it: a mailbox cannot be flooded in somebody's name."""
+PAUSES = {TokenPurpose.PASSWORD_RESET: timedelta(minutes=10), TokenPurpose.EMAIL_VERIFICATION: timedelta(minutes=1)}
+"""No person gets two mails of one purpose within it: a mailbox cannot be flooded in somebody's name. Anybody may ask
+for a new password, so that its link is left alone for longer: it is good for an hour, whoever has asked for it."""
 
 _tokens, _users, _tenants, _outbox = table(OneTimeToken), table(User), table(Tenant), table(OutboxEntry)
 
@@ -37,7 +38,7 @@ class NewToken:
 
 
 async def mail_token(tx: WriteTransaction | PlatformTransaction, token: NewToken, mail: Mail) -> bool:
-    """Store the token in the place of the person's earlier one, and its mail; False, and nothing, within `PAUSE`.
+    """Store the token in the place of the person's earlier one, and its mail; False, and nothing, within its pause.
 
     One statement, whether or not there is such a person: a stranger cannot tell by the time it takes.
     """
@@ -58,7 +59,7 @@ async def mail_token(tx: WriteTransaction | PlatformTransaction, token: NewToken
         .on_conflict_do_update(
             index_elements=["tenant_id", "user_id", "purpose"],
             set_={**values, "created_at": sa.func.now()},
-            where=_tokens.c.created_at <= sa.func.now() - PAUSE,
+            where=_tokens.c.created_at <= sa.func.now() - PAUSES[token.purpose],
         )
         .returning(_tokens.c.tenant_id)
         .cte("stored")

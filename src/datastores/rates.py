@@ -171,12 +171,9 @@ class Subjects:
         """An account by its e-mail address, as it is stored, whether or not there is one."""
         return self._hashed("account", email)
 
-    def recipient(self, tenant_id: TenantId | None, email: str) -> Subject:
-        """An e-mail address as one organisation writes to it: none learns by it whom another has written to.
-
-        None: as somebody writes to it who is not signed in.
-        """
-        return self._hashed("recipient", f"{tenant_id.hex if tenant_id else ''}:{email}")
+    def recipient(self, tenant_id: TenantId, email: str) -> Subject:
+        """An e-mail address as one organisation writes to it: none learns by it whom another has written to."""
+        return self._hashed("recipient", f"{tenant_id.hex}:{email}")
 
     def address(self, client: str | None) -> Subject:
         """A client's network address: IPv4 whole, IPv6 by its first 64 bits.

@@ -17,6 +17,7 @@ from core.ids import NodeKind
 from datastores import audit
 from datastores.audit import AuditFilter, add_entry
 from datastores.models import AuditOutcome
+from datastores.outages import is_overload
 from datastores.pages import Page, PageRequest
 from datastores.postgres import Purpose
 from datastores.records import AuditRecord
@@ -31,14 +32,22 @@ log = structlog.get_logger(__name__)
 
 
 async def audited(context: Context, trail: AuditTrail, mutation: Callable[[], Awaitable[T]]) -> T:
-    """Run a mutation, and see that it has its row. Raises what the mutation raises, or what keeps the row out."""
+    """Run a mutation, and see that it has its row. Raises what the mutation raises, or what keeps the row out.
+
+    Whoever asks is looked at anew: the mutations before it in the same operation may have taken long, or taken rights.
+    """
+    await context.look_again()
     context.trail = trail
     try:
         try:
             result = await mutation()
         except Exception as error:
             trail.ended(*_of_error(error))
-            await _write_of_failed(context, trail)
+            if is_overload(error):
+                # There is no connection for its row, either; to wait for one would make it worse.
+                context.services.audit_file.write(context.audit_entry(trail, context.audit_tenant(trail)))
+            else:
+                await _write_of_failed(context, trail)
             raise
         code = getattr(result, "code", None)
         if isinstance(code, ErrorCode):

@@ -27,9 +27,7 @@ async def request_reset(context: Context, email: str) -> RateLimited | None:
     an account. The mail itself is the worker's.
     """
     address = email_address(email)
-    # Of the address whether or not it has an account: what is refused tells nothing of it.
-    mailed = (context.strangers_mail_to(address),) if address else ()
-    if (limited := await context.take(context.by_address(context.limits.mails), *mailed)) is not None:
+    if (limited := await context.take(context.by_address(context.limits.mails))) is not None:
         return limited
     async with context.platform(Purpose.PASSWORD_RESET, even_if_unchanged=True) as tx:
         await tx.do_not_wait_for_the_disk()

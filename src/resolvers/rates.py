@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from core.errors import RequestError
-from core.ids import TenantId
 from core.security import AccessClaims
 from datastores.rates import MAIL_COST, Demand, Limit, RateLimits, Refusal, Subject
 from resolvers.results import RateLimited
@@ -40,14 +39,7 @@ class RateTaker:
     def mail_to(self, email: str) -> Demand:
         """One mail from the organisation of whoever is signed in to the address, as it is stored."""
         assert self.claims is not None, "nobody is signed in"
-        return self._mail(self.claims.tenant_id, email)
-
-    def strangers_mail_to(self, email: str) -> Demand:
-        """One mail to the address that anybody may cause, whoever it is."""
-        return self._mail(None, email)
-
-    def _mail(self, tenant_id: TenantId | None, email: str) -> Demand:
-        recipient = self.services.rates.subjects.recipient(tenant_id, email)
+        recipient = self.services.rates.subjects.recipient(self.claims.tenant_id, email)
         return Demand(self.limits.mails_to, recipient, MAIL_COST)
 
     @property

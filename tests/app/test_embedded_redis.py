@@ -122,7 +122,8 @@ def test_an_interrupted_start_leaves_no_process(redis: EmbeddedRedis, tmp_path: 
 
     with pytest.raises(KeyboardInterrupt):
         redis.start(interrupt)
-    assert not [one for one in psutil.process_iter() if one.name() == "redis-server" and _in(one, tmp_path)]
+    everything = psutil.process_iter(["name"])
+    assert not [one for one in everything if one.info["name"] == "redis-server" and _in(one, tmp_path)]
 
 
 def test_a_stop_in_a_hurry_does_not_wait_for_a_server_that_is_stuck(redis: EmbeddedRedis) -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from core.settings import Settings
-from multipart import Part, file_map, form, operations, send
+from multipart import BOUNDARY, Part, file_map, form, operations, send
 from owner import as_owner, set_role, short_lived
 from product import Person, Product, running_product
 
@@ -99,3 +99,17 @@ async def test_a_form_without_its_end_is_refused(product: Product, missing: int)
         "BAD_USER_INPUT",
         "The multipart body is not valid: it was broken off, its last boundary is missing.",
     )
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "multipart/mixed;subscriptionSpec=1.0"])
+async def test_a_client_that_takes_only_a_stream_uploads_too(product: Product, accept: str) -> None:
+    person = await product.sign_up()
+    headers = {
+        "Authorization": f"Bearer {person.token}",
+        "Content-Type": f"multipart/form-data; boundary={BOUNDARY}",
+        "x-colloquy-preflight": "1",
+        "Accept": accept,
+    }
+    async with product.http.post(f"{product.url}/graphql", data=BODY, headers=headers) as response:
+        text = await response.text()
+    assert '"__typename":"UploadDocumentPayload"' in text, text

@@ -6,7 +6,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import Awaitable, Callable
-from mailbox import a_minute_later, letters, link_in, nothing_waits, token_for
+from mailbox import a_while_later, letters, link_in, nothing_waits, token_for
 
 import pytest
 from accounts import NEW, REQUEST_RESET, RESET, VERIFIED, VERIFY, kept, refusal, run, signs_in, tampered
@@ -109,7 +109,7 @@ async def _used(person: Person, token: str) -> str:
 
 
 async def _replaced(person: Person, token: str) -> str:
-    await a_minute_later(person)
+    await a_while_later(person)
     assert await lost(person, count=2) != token
     return token
 
@@ -282,11 +282,11 @@ async def test_mails_that_strangers_cause_are_limited_by_address(settings: Setti
     assert [one["__typename"] for one in results] == ["RequestPasswordResetPayload"] * 2 + ["RateLimited"]
 
 
-async def test_an_address_gets_ten_such_mails_a_day_whoever_asks(product: Product) -> None:
-    person, stranger = await product.sign_up(), await product.sign_up()
-    for email in (person.email, "no.account@example.test"):
-        for _ in range(10):
-            assert await run(product, REQUEST_RESET, email=email) == REQUESTED
-        for token in (None, stranger.token):
-            assert (await run(product, REQUEST_RESET, token, email=email))["__typename"] == "RateLimited"
-    assert await run(product, REQUEST_RESET, email=stranger.email) == REQUESTED
+async def test_a_stranger_neither_floods_a_mailbox_nor_keeps_its_owner_out(product: Product) -> None:
+    person = await product.sign_up()
+    for _ in range(12):
+        assert await run(product, REQUEST_RESET, email=person.email) == REQUESTED
+    token = await token_for(product, person.email, LOST)
+    await nothing_waits(product)
+    assert len(await letters(product, person.email, LOST)) == 1
+    assert (await run(product, RESET, token=token, newPassword=NEW))["__typename"] == "ResetPasswordPayload"

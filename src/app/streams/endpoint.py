@@ -64,6 +64,7 @@ class StreamingGraphQL(GraphQL[Context, None]):
         place = self._place(context)
         own = context.for_operation()
         own.request_id = context.request_id
+        own.refused_upload = context.refused_upload
         own.resume_after = request.headers.get("last-event-id") or None
         if context.statements is not None:
             own.report_cost()
