@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core.settings import Settings
-from multipart import FILE_MAP, Part, form, operations, send
+from multipart import FILE_MAP, Part, file_map, form, operations, send
 from owner import as_owner
 from product import ANSWER, SEND, START, Product, running_product
 
@@ -105,6 +105,10 @@ async def test_who_finds_every_database_connection_in_use_is_told_to_come_later(
                 (error,) = (await response.json())["errors"]
                 assert response.headers["Retry-After"] == "1"
             refused = await person.raw(SEND, input={"conversationId": conversation, "text": "Is anybody there?"})
+            # The sender of a form is looked at before the operation is known.
+            await product.services.redis.flushdb()
+            upload = await send(product, person.token, form(operations(), file_map(), Part("0", b"x" * 40, "a.txt")))
+        assert upload.error[:2] == (429, "RATE_LIMITED")
         for told in (error, *refused["errors"]):
             assert (told["extensions"]["code"], told["extensions"]["retryAfterMs"]) == ("RATE_LIMITED", 1_000)
             assert told["message"] == "Too much is going on at the moment. Try again shortly."
