@@ -33,6 +33,8 @@ from schema.persisted import text_to_run
 from schema.rendering.renderers import Renderer, Renderers
 
 log = structlog.get_logger(__name__)
+NAME_CHARS: Final = 100
+"""Of a name that is told back to whoever has sent it."""
 OVERLOADED: Final = "Too much is going on at the moment. Try again shortly."
 OVERLOAD_WAIT_MS: Final = 1_000
 INTERNAL: Final = "Something went wrong on our side. Try again; if it persists, report the request id."
@@ -205,7 +207,7 @@ def _check_named(context: ExecutionContext, document: DocumentNode) -> None:
         if len(operations) > 1:
             raise RequestError.bad_input("The document has several operations: say in `operationName` which.")
     elif not any(node.name is not None and node.name.value == wanted for node in operations):
-        raise RequestError.bad_input(f'Unknown operation named "{wanted}".')
+        raise RequestError.bad_input(f'Unknown operation named "{wanted[:NAME_CHARS]}".')
 
 
 def _public(error: GraphQLError, request_id: str) -> GraphQLError:
