@@ -85,8 +85,8 @@ async def platform(world: World, own_product: Product) -> Platform:
 
 @pytest.fixture
 async def slow(world: World, settings: Settings) -> AsyncIterator[Platform]:
-    """Without a worker, so that documents stay QUEUED, and with answers that take a while."""
-    slow = settings.model_copy(update={"local_token_interval_ms": 150})
+    """Without a worker, so that documents stay QUEUED, and with answers that last longer than a suspension takes."""
+    slow = settings.model_copy(update={"local_token_interval_ms": 400})
     async with running_product(slow, worker=False) as product:
         yield await _platform(world, product)
 
