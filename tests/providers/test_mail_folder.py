@@ -78,7 +78,8 @@ async def test_a_folder_that_cannot_be_written_is_said_and_leaves_nothing(tmp_pa
 async def test_in_development_the_log_has_the_links(tmp_path: Path) -> None:
     with capture_logs() as lines:
         await send(folder(tmp_path))
-    (line,) = lines
+    # A product that other tests share may say something, too.
+    (line,) = [line for line in lines if line["event"] == "mail written"]
     assert (line["to"], line["subject"], line["links"]) == (MAIL.to, MAIL.subject, [LINK])
     assert "Hallo" not in str(line)
 
@@ -86,7 +87,8 @@ async def test_in_development_the_log_has_the_links(tmp_path: Path) -> None:
 async def test_in_production_the_log_has_neither_links_nor_the_address(tmp_path: Path) -> None:
     with capture_logs() as lines:
         await send(folder(tmp_path, development=False))
-    (line,) = lines
+    # A product that other tests share may say something, too.
+    (line,) = [line for line in lines if line["event"] == "mail written"]
     assert (line["to"], line["subject"]) == ("p…@example.test", MAIL.subject)
     assert "example.test/reset" not in str(line)
     assert "atricia" not in str(line)
