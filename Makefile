@@ -27,7 +27,7 @@ run: bootstrap ## Start everything on this machine; settings come from the envir
 	@exec $(BIN)/colloquy run
 
 test: bootstrap-dev web interop ## Run the tests on real embedded servers (ARGS="-k upload" for some of them)
-	@$(BIN)/pytest -n 3 -m "not end_to_end and not long" $(ARGS)
+	@$(BIN)/pytest -n 2 -m "not end_to_end and not long" $(ARGS)
 	@echo "Left out: what takes long. make test-long and make end-to-end run that, .ci/run runs everything."
 
 test-long: bootstrap-dev web interop ## Run the tests that make test leaves out: processes killed, time limits waited for
