@@ -133,7 +133,9 @@ async def test_the_api_gives_up_a_client_that_does_not_take_its_response(setting
                     client, f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
                 )
             assert await rest(taken) > SIZE
-            await asyncio.sleep(2 * SECONDS)
+            await asyncio.sleep(
+                2 * SECONDS
+            )  # the time that is allowed to a client that takes nothing, and as much again
             assert await rest(silently) < SIZE
 
 

@@ -71,7 +71,7 @@ async def test_a_token_that_expires_while_its_form_comes_is_worth_nothing(produc
     go_on, begun = asyncio.Event(), asyncio.Event()
     sending = asyncio.create_task(send(product, short_lived(person, 1), held(BODY, go_on, begun)))
     await begun.wait()
-    await asyncio.sleep(1.1)
+    await asyncio.sleep(1.1)  # until the token, which is good for one second, is not
     go_on.set()
     status, code, message = (await sending).error
     assert (code, message.startswith("The access token has expired")) == ("UNAUTHENTICATED", True), status

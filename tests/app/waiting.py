@@ -11,7 +11,7 @@ import psutil
 def until(happened: Callable[[], bool]) -> None:
     """Look again and again until it is so; pytest's time limit for the test bounds it."""
     while not happened():
-        time.sleep(0.02)
+        time.sleep(0.02)  # it happens in another process: there is nothing to wait on
 
 
 def has_ended(process: psutil.Process) -> bool:

@@ -106,7 +106,7 @@ async def test_frozen_for_five_seconds_leaves_one_end_and_no_hole(
         while word not in followers[0].place.text:  # noqa: ASYNC110 - of another task
             await asyncio.sleep(0.005)
         with frozen(cache):
-            await asyncio.sleep(5)
+            await asyncio.sleep(5)  # the freeze itself
     text = check(followers)
     assert await stored(slow) == text
     assert await as_owner(slow, "SELECT epoch, status::text FROM answers") == [(1, "COMPLETED")]

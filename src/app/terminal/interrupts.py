@@ -35,6 +35,8 @@ async def ctrl_c_first(do: Callable[[], Coroutine[Any, Any, None]]) -> AsyncGene
     try:
         loop.add_signal_handler(signal.SIGINT, press)
     except (NotImplementedError, RuntimeError, ValueError):
+        # A platform or a thread in which no signal can be handled (asyncio says so in these three ways): Ctrl-C then
+        # does what Python lets it do.
         yield
         return
     try:
