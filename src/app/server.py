@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import uvicorn
 from starlette.applications import Starlette
@@ -83,10 +84,10 @@ class _ProcessConfig(uvicorn.Config):
     """Sent to a process it becomes the one that the process serves by: made there, of the same environment."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _config_of_process, ()
+        return _config_of_process, (os.getpid(),)
 
 
-def _config_of_process() -> uvicorn.Config:
-    end_with_parent()
+def _config_of_process(parent: int) -> uvicorn.Config:
+    end_with_parent(parent)
     settings = settings_from_environment()
     return server_config(create_app(settings, alone=True), settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from asyncpg import Connection  # type: ignore[import-untyped]
+from asyncpg import Connection, InterfaceError, InternalClientError  # type: ignore[import-untyped]
 
 
 class OpeningConnection(Connection):  # type: ignore[misc]
@@ -46,6 +46,9 @@ class _Opening:
     async def start(self) -> None:
         try:
             await self._connection.execute(self._statements)
+        except InternalClientError:
+            self._connection.terminate()
+            raise
         except Exception:
             # A statement behind BEGIN was refused: the connection's next user must not find this transaction.
             if self._connection.is_in_transaction():
@@ -56,4 +59,9 @@ class _Opening:
         await self._connection.execute("COMMIT")
 
     async def rollback(self) -> None:
-        await self._connection.execute("ROLLBACK")
+        try:
+            await self._connection.execute("ROLLBACK")
+        except (InterfaceError, InternalClientError):
+            # Nobody else uses this connection: the driver has not noticed that an operation of it has ended. Who asks
+            # for a rollback has an error to tell, which is why.
+            self._connection.terminate()

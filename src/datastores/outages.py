@@ -19,7 +19,8 @@ _LONGEST_WAIT = 1.0
 # too long (57014), which the same work would do again.
 _AWAY = re.compile("08...|57P0[123]|53300")
 # asyncpg has no class and no code of its own for the use of a connection that has been lost.
-_LOST = re.compile("connection (is|was|has been) closed")
+# Nor for one of which it has read the server's last words, but not the end of the connection behind them.
+_LOST = re.compile("connection (is|was|has been) closed|cannot switch to state")
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 

@@ -248,3 +248,13 @@ def test_a_log_and_what_is_moved_aside_are_readable_by_their_owner_alone(
     assert logs.stat().st_mode & 0o777 == 0o700
     for name in ("api.log", "api.log.1", "worker.log"):
         assert (logs / name).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells children of their parent's end on Linux alone")
+@pytest.mark.parametrize(("parent", "said"), [("os.getppid()", "lives"), ("1 << 22", "")])
+def test_a_child_whose_parent_has_ended_before_it_looked_ends(parent: str, said: str) -> None:
+    program = (
+        f"import os\nfrom app.embedded.processes import end_with_parent\nend_with_parent({parent})\nprint('lives')"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=15)
+    assert (ended.stdout.strip(), ended.returncode) == (said, 0 if said else 1), ended.stderr

@@ -21,6 +21,7 @@ class Relay:
         self._open: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._silent = False
+        self._behind: tuple[bytes, bytes] | None = None
 
     async def listen(self, target: int) -> None:
         self._target = target
@@ -37,6 +38,10 @@ class Relay:
     def hang(self) -> None:
         """Take connections and bytes from now on, and pass nothing on, ever."""
         self._silent = True
+
+    def add_behind(self, end: bytes, more: bytes) -> None:
+        """Once, behind what is sent that ends so: send these bytes in the same packet."""
+        self._behind = end, more
 
     async def answer_again(self) -> None:
         """The end of `hang`: who was connected has to connect again."""
@@ -60,6 +65,9 @@ class Relay:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
+                if self._behind is not None and data.endswith(self._behind[0]):
+                    data += self._behind[1]
+                    self._behind = None
                 if not self._silent:
                     writer.write(data)
                     await writer.drain()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypedDict
 
@@ -76,24 +77,23 @@ def account_arguments(account: Account | None) -> Credentials:
     return {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
-def end_with_parent(death_signal: int = signal.SIGTERM) -> None:
-    """From within a child: have the kernel send this when the parent ends (Linux; elsewhere nothing happens)."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+def end_with_parent(parent: int, death_signal: int = signal.SIGTERM) -> None:
+    """From within a child: have the kernel send this when the parent ends (Linux; elsewhere nothing happens).
+
+    A parent that has ended by now is not told of any more: then the child ends here.
+    """
+    if _libc is None:
+        return
+    _libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _bind_to_parent(death_signal: int) -> Callable[[], None] | None:
     if _libc is None:
         return None
-    libc, parent = _libc, os.getpid()
-
-    def bind() -> None:
-        # After the account has changed: a change of credentials clears the death signal.
-        libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
-        if os.getppid() != parent:  # the parent died between fork and prctl
-            os._exit(1)
-
-    return bind
+    # Called after the account has changed: a change of credentials clears the death signal.
+    return partial(end_with_parent, os.getpid(), death_signal)
 
 
 def patient() -> bool:
