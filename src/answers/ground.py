@@ -13,7 +13,7 @@ from answers.token_counts import fit_counted
 from core.ids import TenantId
 from datastores import answers, conversations
 from datastores.answer_turns import ClaimedAnswer
-from datastores.context_cache import Said, Turn
+from datastores.context_cache import Moment, Said, Turn
 from datastores.models import AnswerStatus, MessageRole
 from datastores.records import PassageRecord
 from datastores.transactions import LazyRead
@@ -43,19 +43,20 @@ class Ground:
         fitted = await fit_counted(self._count_tokens, fixed, passages, self._before.turns, budget)
         return replace(fitted, history_cut=fitted.history_cut + self._before.earlier)
 
-    async def remember(self, outcome: answers.Outcome) -> None:
-        """Have what was said at hand for the next question."""
+    async def remember(self, outcome: answers.Outcome, version: int) -> None:
+        """Have what was said at hand for the next question. `version`: of the conversation, as the answer ended."""
         claimed, contexts = self._claimed, self._services.memory.contexts
         if claimed.regenerated and outcome.status is not AnswerStatus.COMPLETED:
             # The conversation goes on with the answer that was there before.
-            await contexts.forget(self._tenant_id, claimed.conversation_id)
             return
         turns = [*self._before.turns, Turn(MessageRole.USER, claimed.question)]
         if outcome.text:
             turns.append(Turn(MessageRole.ASSISTANT, outcome.text))
         cut = max(0, len(turns) - HISTORY_MESSAGES)
         said = Said(turns[cut:], self._before.earlier + cut)
-        await contexts.put(self._tenant_id, claimed.conversation_id, claimed.question_sequence, said)
+        before = max((claimed.previous_version or 0, claimed.earlier_version or 0)) or None
+        moment = Moment(claimed.question_sequence, version, before)
+        await contexts.put(self._tenant_id, claimed.conversation_id, moment, said)
 
     async def _count_tokens(self, text: str) -> int | None:
         chat = self._services.providers.chat(self._claimed.provider)
@@ -65,7 +66,8 @@ class Ground:
         claimed, contexts = self._claimed, self._services.memory.contexts
         if claimed.previous_question is None:
             return Said([])
-        kept = await contexts.get(self._tenant_id, claimed.conversation_id, claimed.previous_question)
+        moment = Moment(claimed.previous_question, claimed.previous_version, claimed.earlier_version)
+        kept = await contexts.get(self._tenant_id, claimed.conversation_id, moment)
         if kept is not None:
             return kept
         async with aclosing(LazyRead(self._services.postgres, self._tenant_id)) as reads:

@@ -287,7 +287,7 @@ class Attempt:
         self._writer.say([terminal])
         await self._writer.settle()
         await self._services.news.tell(self._tenant_id, self._claimed.conversation_id)
-        await self._ground.remember(outcome)
+        await self._ground.remember(outcome, ended.version)
 
     @property
     def _model_asked_at(self) -> datetime:

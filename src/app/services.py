@@ -159,7 +159,6 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
             trusted=TrustedDocuments(jobs.postgres, ttl=settings.cache_ttl_trusted_documents),
             rates=Rates(RateLimiter(jobs.redis, circuit), RateLimits.of(settings), Subjects(_secret(settings))),
             slots=producing.slots,
-            contexts=producing.memory.contexts,
             keys=KeyedLocks(),
             news=producing.news,
             audit_file=audit_file,

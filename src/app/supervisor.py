@@ -116,7 +116,8 @@ class _Run:
         with self._display.step("Starting the API and the worker"):
             self._until_ready()
         if seed is not None:
-            with self._display.step("Preparing the demo"):
+            in_production = self._settings.environment == "production"
+            with self._display.step("Keeping the demo's people out" if in_production else "Preparing the demo"):
                 self._until_finished(seed)
         url = base_url(self._settings.host, self._port)
         self._display.banner(ready_rows(url, self._data_dir, graphiql=self._settings.graphiql_enabled))

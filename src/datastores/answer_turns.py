@@ -45,6 +45,10 @@ class ClaimedAnswer:
     """Whether the question has an earlier answer: then a person wants another one."""
     previous_question: int | None
     """The number of the question before this one, in its conversation."""
+    previous_version: int | None
+    """The version in which that question's answers last changed."""
+    earlier_version: int | None
+    """The same of the answers to all questions before that one."""
     stop_requested: bool
     """A person has stopped it, and whoever wrote it could not be told: it has to end with what was said."""
 
@@ -86,6 +90,18 @@ _previous = (
 )
 
 
+def _last_change(of_question: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
+    return (
+        sa.select(sa.func.max(_other.c.version))
+        .where(_beside, _question_of(_other, _asked), of_question)
+        .correlate(_answers, _messages)
+        .scalar_subquery()
+    )
+
+
+_asked = _messages.alias("asked")
+_previous_version = _last_change(_asked.c.sequence == _previous)
+_earlier_version = _last_change(_asked.c.sequence < _previous)
 _TENANT: sa.BindParameter[Any] = sa.bindparam("of_tenant")
 
 
@@ -139,6 +155,8 @@ def _claim() -> ReturningUpdate[Any]:
             _assistants.c.cache_answers,
             _earlier,
             _previous,
+            _previous_version,
+            _earlier_version,
             _answers.c.stop_requested_at.is_not(None),
         )
     )

@@ -152,6 +152,8 @@ class Ended:
     """An answer has ended. `following` is the conversation's first unfinished answer, if nobody has begun it."""
 
     following: UUID | None
+    version: int
+    """Of the conversation, that this is a change of."""
 
 
 async def finish(tx: WriteTransaction, claim: Claim, outcome: Outcome, started_at: datetime) -> Ended | None:
@@ -207,7 +209,7 @@ async def finish(tx: WriteTransaction, claim: Claim, outcome: Outcome, started_a
         }
         await tx.add(_ADD_MESSAGE, [message])
     await _store_citations(tx, claim.answer_id, outcome.citations)
-    return Ended(following)
+    return Ended(following, place.version)
 
 
 def _attempt(

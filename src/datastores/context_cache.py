@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from uuid import UUID
 
 import orjson
@@ -15,14 +15,6 @@ from datastores import redis_keys
 from datastores.models import MessageRole
 from datastores.redis_client import REDIS_ERRORS, REQUEST_SECONDS
 
-HOLD_SECONDS = 60
-"""For so long after a change nothing is remembered: what was read just before it must not be put back."""
-# KEYS: the context. ARGV: its JSON, seconds.
-_PUT = """
-if redis.call('GET', KEYS[1]) == '' then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-return 1
-"""
 log = structlog.get_logger(__name__)
 
 
@@ -42,16 +34,28 @@ class Said:
     earlier: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a context depends on. Whoever finds another moment in PostgreSQL finds no context here, so that none has to
+    be forgotten: it could not be while Redis is away."""
+
+    through: int
+    """Number of the question that it ends with."""
+    changed: int | None
+    """Version of the conversation in which an answer to that question last changed."""
+    changed_before: int | None
+    """The same of the answers to all questions before it."""
+
+
 class ContextCache:
     """One context to a conversation, kept for `ttl` seconds after the turn that it ends with; 0 keeps none."""
 
     def __init__(self, cache: Redis, *, ttl: int) -> None:
         self._cache, self._ttl = cache, ttl
-        self._put = cache.register_script(_PUT)
 
-    async def get(self, tenant_id: TenantId, conversation_id: UUID, through: int | None) -> Said | None:
-        """What was said up to question number `through`, its answer included; None where they are not remembered."""
-        if not self._ttl or through is None:
+    async def get(self, tenant_id: TenantId, conversation_id: UUID, moment: Moment) -> Said | None:
+        """What was said up to that question, its answer included; None where it is not remembered as of this moment."""
+        if not self._ttl:
             return None
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
@@ -62,30 +66,20 @@ class ContextCache:
         if not found:
             return None
         kept = orjson.loads(found)
-        # One without `earlier` is of a version that did not count them.
-        if kept["through"] != through or "earlier" not in kept:
+        # One of another version of the product has other names.
+        if kept.get("moment") != asdict(moment):
             return None
         return Said([Turn(MessageRole(role), text) for role, text in kept["turns"]], kept["earlier"])
 
-    async def put(self, tenant_id: TenantId, conversation_id: UUID, through: int, said: Said) -> None:
-        """Remember what was said up to question number `through` and its answer."""
+    async def put(self, tenant_id: TenantId, conversation_id: UUID, moment: Moment, said: Said) -> None:
+        """Remember what was said up to a question and its answer, as of this moment."""
         if not self._ttl:
             return
         turns = [[turn.role.value, turn.text] for turn in said.turns]
-        context = orjson.dumps({"through": through, "turns": turns, "earlier": said.earlier})
+        context = orjson.dumps({"moment": asdict(moment), "turns": turns, "earlier": said.earlier})
+        key = redis_keys.conversation_context(tenant_id, conversation_id)
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                await self._put(
-                    keys=[redis_keys.conversation_context(tenant_id, conversation_id)], args=[context, self._ttl]
-                )
+                await self._cache.set(key, context, ex=self._ttl)
         except REDIS_ERRORS as error:
             log.info("context not cached", error=type(error).__name__)
-
-    async def forget(self, tenant_id: TenantId, conversation_id: UUID) -> None:
-        """What was said has changed: another answer was selected, or the conversation was deleted."""
-        try:
-            async with asyncio.timeout(REQUEST_SECONDS):
-                await self._cache.set(redis_keys.conversation_context(tenant_id, conversation_id), "", ex=HOLD_SECONDS)
-        except REDIS_ERRORS as error:
-            # It ends by itself: at most `ttl` seconds of an answer that was selected before.
-            log.warning("context not forgotten", error=type(error).__name__)

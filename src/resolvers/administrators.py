@@ -23,7 +23,7 @@ from resolvers.audit_trail import ADMINISTRATOR_ADDED, AuditTrail
 from resolvers.identity import NAME_CHARS
 from resolvers.results import Conflict, InvalidInput, NotFound
 from resolvers.services import Services
-from resolvers.texts import is_name
+from resolvers.texts import refused_name
 
 ORGANIZATION = "Platform"
 
@@ -64,8 +64,8 @@ async def add_administrator(
     services: Services, *, email: str, name: str, password: str
 ) -> Administrator | InvalidInput | Conflict:
     """A new account with the role ADMIN in the platform's own organisation, which is founded with its first one."""
-    if not is_name(name, NAME_CHARS):
-        return InvalidInput(f"Between 1 and {NAME_CHARS} printable characters are needed.", "name")
+    if (refused := refused_name(name, NAME_CHARS)) is not None:
+        return refused
     if (refused := await passwords.refuse(password, "password", (email, name, ORGANIZATION))) is not None:
         return refused
     address = email_address(email)

@@ -14,7 +14,7 @@ from resolvers.arguments import input_id
 from resolvers.context import Context
 from resolvers.permissions import Operation
 from resolvers.results import Conflict, InvalidInput, NotFound
-from resolvers.texts import is_name
+from resolvers.texts import refused_name
 
 NAME_CHARS = 100
 HINT_CHARS = 4
@@ -31,8 +31,8 @@ class NewKey:
 async def create_key(context: Context, *, name: str, role: Role) -> NewKey | InvalidInput | Conflict:
     """A key for a role that is not stronger than one's own, unless one has as many as one may."""
     person = await context.authorise(Operation.CREATE_API_KEY)
-    if not is_name(name, NAME_CHARS):
-        return InvalidInput(f"Between 1 and {NAME_CHARS} printable characters are needed.", "name")
+    if (refused := refused_name(name, NAME_CHARS)) is not None:
+        return refused
     if not person.role.covers(role):
         return InvalidInput(f"A key may not do more than its maker: your role is {person.role.value}.", "role")
     key_id, tenant_id = new_id(), TenantId(person.tenant_id)

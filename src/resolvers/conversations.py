@@ -54,7 +54,7 @@ async def start_conversation(
     if title is not None and (len(title) > TITLE_CHARS or not is_printable(title)):
         return InvalidInput(
             f"A title has at most {TITLE_CHARS} characters, all of them printable: no line breaks, no control or "
-            "invisible ones.",
+            f"invisible ones. This one has {len(title)}.",
             "title",
         )
     async with context.write() as tx:

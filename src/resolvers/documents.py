@@ -23,7 +23,7 @@ from resolvers.context import Context
 from resolvers.permissions import Operation
 from resolvers.results import DuplicateDocument, InvalidInput, NotFound, RateLimited, UploadRejected
 from resolvers.services import Services
-from resolvers.texts import is_name
+from resolvers.texts import refused_name
 
 NAME_CHARS = 255
 SILENCE_SECONDS = 5.0
@@ -77,8 +77,8 @@ async def upload_document(
         return context.refused_upload
     tenant_id = TenantId(person.tenant_id)
     shown_name = (name if name is not None else upload.name).strip()
-    if not is_name(shown_name, NAME_CHARS):
-        return InvalidInput(f"A name has between 1 and {NAME_CHARS} printable characters.", "name")
+    if (refused := refused_name(shown_name, NAME_CHARS)) is not None:
+        return refused
     wanted: UUID | None = None
     if assistant_id is not None:
         parsed = input_id(NodeKind.ASSISTANT, assistant_id, "assistantId")

@@ -11,7 +11,7 @@ from resolvers.context import Context
 from resolvers.one_time_links import mail_verification
 from resolvers.results import Conflict, InvalidCredentials, InvalidInput, RateLimited
 from resolvers.sessions import SignedIn, open_session
-from resolvers.texts import is_name
+from resolvers.texts import refused_name
 
 NAME_CHARS = 200
 
@@ -19,8 +19,8 @@ NAME_CHARS = 200
 def founder(organization: str, name: str, email: str) -> str | InvalidInput:
     """The address, as it is stored, of the first person of a new organisation; or what is wrong with these."""
     for field, value in (("organization", organization), ("name", name)):
-        if not is_name(value, NAME_CHARS):
-            return InvalidInput(f"Between 1 and {NAME_CHARS} printable characters are needed.", field)
+        if (refused := refused_name(value, NAME_CHARS, field)) is not None:
+            return refused
     return email_address(email) or InvalidInput("This is not an e-mail address.", "email")
 
 

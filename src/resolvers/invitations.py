@@ -19,13 +19,12 @@ from resolvers.identity import NAME_CHARS
 from resolvers.permissions import Operation
 from resolvers.results import Conflict, InvalidCredentials, InvalidInput, NotFound, RateLimited
 from resolvers.sessions import SignedIn, open_session
-from resolvers.texts import is_name
+from resolvers.texts import refused_name
 
 _KIND = TokenKind.INVITATION
 _UNVERIFIED = Conflict("Verify your own e-mail address first: invitations are sent in your name.")
 _MEMBER = Conflict("Somebody of this organisation has this e-mail address already.")
 _TAKEN = Conflict("There is an account with this e-mail address already.")
-_NAME = InvalidInput(f"Between 1 and {NAME_CHARS} printable characters are needed.", "name")
 
 
 class _AddressTakenError(Exception):
@@ -49,8 +48,8 @@ async def invite_member(
     settings, tenant_id = context.services.settings, TenantId(person.tenant_id)
     if (address := email_address(email)) is None:
         return InvalidInput("This is not an e-mail address.", "email")
-    if name is not None and not is_name(name, NAME_CHARS):
-        return _NAME
+    if name is not None and (refused := refused_name(name, NAME_CHARS)) is not None:
+        return refused
     if not person.role.covers(role):
         return InvalidInput(f"Only an administrator of the platform gives the role {role.value}.", "role")
     if person.email_verified_at is None:
@@ -114,9 +113,9 @@ async def accept_invitation(
             return one_time_links.NOT_GOOD
         organization = (await tenant_of(reads)).name
     context.concerns(read.tenant_id, NodeKind.INVITATION, read.id)
-    chosen = invitation.name if name is None else name
-    if chosen is None or not is_name(chosen, NAME_CHARS):
-        return _NAME
+    chosen = (invitation.name if name is None else name) or ""
+    if (refused := refused_name(chosen, NAME_CHARS)) is not None:
+        return refused
     if (refused := passwords.refuse_length(password, "password")) is not None:
         return refused
     if (limited := await context.take(context.by_address(context.limits.sign_in))) is not None:

@@ -73,8 +73,6 @@ async def select_answer(context: Context, answer_id: str) -> AnswerRecord | NotF
             return Conflict("This answer has no text that could be used.")
         if answer.selected:
             return answer
-        # Before the commit: what was read before it is then not remembered after it.
-        await context.services.contexts.forget(TenantId(person.tenant_id), answer.conversation_id)
         place = await conversations.note_change(tx, answer.conversation_id)
         assert place is not None, "it is held"
         await answer_selection.select_answer(tx, answer.question_id, wanted, place.version)

@@ -30,7 +30,7 @@ def refuse_length(password: str, field: str) -> InvalidInput | None:
     low, high = PASSWORD_CHARS
     if low <= len(password) <= high:
         return None
-    return InvalidInput(f"A password has between {low} and {high} characters.", field)
+    return InvalidInput(f"A password has between {low} and {high} characters; this one has {len(password)}.", field)
 
 
 async def refuse(password: str, field: str, about: Sequence[str]) -> InvalidInput | None:

@@ -17,7 +17,6 @@ from core.turns import Turns
 from datastores.answer_log import AnswerLog
 from datastores.answer_slots import AnswerSlots
 from datastores.audit_file import AuditFile
-from datastores.context_cache import ContextCache
 from datastores.conversation_news import ConversationNews
 from datastores.files import FileStorage
 from datastores.live import LiveChannels
@@ -88,7 +87,6 @@ class Services:
     supervisor: AnswerSupervisor
     rates: Rates
     slots: AnswerSlots
-    contexts: ContextCache
     keys: KeyedLocks
     """Of idempotency keys that this process works on."""
     news: ConversationNews

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from resolvers.results import InvalidInput
+
 
 def is_storable(text: str) -> bool:
     """Whether PostgreSQL can hold it: no NUL, no lone surrogates."""
@@ -20,6 +22,10 @@ def is_printable(text: str) -> bool:
     return all(character.isprintable() or character in "\u200c\u200d" for character in text)
 
 
-def is_name(text: str, at_most: int) -> bool:
-    """Whether it is between 1 and so many printable characters, and not all of them invisible."""
-    return len(text.strip()) <= at_most and is_printable(text) and not is_blank(text)
+def refused_name(text: str, at_most: int, field: str = "name") -> InvalidInput | None:
+    """Why this is no name: it has between 1 and so many printable characters, and not all of them are invisible."""
+    if (length := len(text.strip())) > at_most:
+        return InvalidInput(f"A name has at most {at_most} characters; this one has {length}.", field)
+    if is_blank(text) or not is_printable(text):
+        return InvalidInput(f"A name has between 1 and {at_most} printable characters.", field)
+    return None

@@ -10,7 +10,7 @@ import pytest
 from answers.prompt import HISTORY_MESSAGES
 from core.settings import Settings
 from datastores import redis_keys
-from datastores.context_cache import Said, Turn
+from datastores.context_cache import ContextCache, Moment, Said, Turn
 from datastores.models import MessageRole
 from openai_server import Cut, Done, OpenAIServer, Say, Step, Usage
 from owner import as_owner, until, uuid_of
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 VEXHOLM = b"The capital of Norlandia is Vexholm. It was founded in 1432 by Queen Astrid.\n"
 QUESTION = "When was Vexholm founded?"
 ANSWER: list[Step] = [Say("In 1432 "), Say("[1]."), Say(finish="stop"), Usage(120, 14), Done()]
+REGENERATE = """mutation($id: ID!) { regenerateAnswer(input: {answerId: $id}) {
+  ... on RegenerateAnswerPayload { answer { id } } } }"""
+SELECT = "mutation($id: ID!) { selectAnswer(input: {answerId: $id}) { __typename } }"
 USAGE = "query($id: ID!) { node(id: $id) { ... on Answer { usage { inputTokens outputTokens cached } } } }"
 
 
@@ -120,32 +123,46 @@ async def test_what_is_not_whole_is_not_remembered(server: OpenAIServer, person:
 async def test_what_was_said_is_at_hand_for_the_next_question(server: OpenAIServer, person: Person) -> None:
     conversation = await person.conversation()
     await person.ask(QUESTION, conversation)
-
-    async def remembered() -> bool:
-        key = (person.tenant_id, uuid_of(conversation))
-        return await person.product.services.contexts.get(*key, 1) is not None
-
-    await until(remembered)
+    await remembered(person, conversation)
     # PostgreSQL says something else now: who asks it would notice.
     changed = "UPDATE messages SET text = 'Changed.' WHERE tenant_id = $1 AND answer_id IS NOT NULL"
     await as_owner(person.product.settings, changed, person.tenant_id)
     await person.ask("And by whom?", conversation)
     assert said(server) == [QUESTION, "In 1432 [1]."]
-    await person.product.services.contexts.forget(person.tenant_id, uuid_of(conversation))
+    await person.product.services.redis.delete(context_key(person, conversation))
     await person.ask("And where?", conversation)
     assert said(server)[:3] == [QUESTION, "Changed.", "And by whom?"]
-    # While a change is fresh nothing is remembered: the last question read PostgreSQL, and the next does, too.
-    await person.ask("And why?", conversation)
-    assert said(server)[1] == "Changed."
 
 
-async def test_a_context_is_that_of_its_place(own: Product, person: Person) -> None:
-    contexts, key = own.services.contexts, (person.tenant_id, uuid_of(await person.conversation()))
+@pytest.mark.parametrize("which", ["the last question's", "an earlier question's"])
+async def test_what_was_remembered_before_another_answer_was_selected_is_of_no_use(
+    server: OpenAIServer, person: Person, which: str
+) -> None:
+    """As it is where Redis was away at that moment, or answers with what it had some time ago."""
+    conversation, redis = await person.conversation(), person.product.services.redis
+    first = (await person.ask(QUESTION, conversation))[-1]["answer"]["id"]
+    server.script = [Say("In 1433."), Say(finish="stop"), Usage(), Done()]
+    second = (await person.query(REGENERATE, id=first))["regenerateAnswer"]["answer"]["id"]
+    assert [event async for event in person.follow(second)][-1]["__typename"] == "AnswerCompleted"
+    if which != "the last question's":
+        await person.ask("And by whom?", conversation)
+    before = await remembered(person, conversation, b"1433")
+    await person.query(SELECT, id=first)
+    await redis.set(context_key(person, conversation), before)
+    # And nobody remembers it any further.
+    for question in ("And where?", "And why?"):
+        await person.ask(question, conversation)
+        assert said(server)[:2] == [QUESTION, "In 1432 [1]."]
+
+
+async def test_a_context_is_that_of_its_moment(own: Product, person: Person) -> None:
+    key = (person.tenant_id, uuid_of(await person.conversation()))
+    contexts = ContextCache(own.services.redis, ttl=60)
     said = Said([Turn(MessageRole.USER, "a"), Turn(MessageRole.ASSISTANT, "b")], earlier=4)
-    await contexts.put(*key, 3, said)
-    assert await contexts.get(*key, 3) == said
-    for through in (None, 1, 5):
-        assert await contexts.get(*key, through) is None
+    await contexts.put(*key, Moment(3, 7, 5), said)
+    assert await contexts.get(*key, Moment(3, 7, 5)) == said
+    for other in (Moment(1, 7, 5), Moment(3, 8, 5), Moment(3, 7, 6), Moment(3, 7, None)):
+        assert await contexts.get(*key, other) is None
 
 
 async def test_what_does_not_fit_is_left_out_and_said(server: OpenAIServer, person: Person) -> None:
@@ -175,13 +192,29 @@ async def test_messages_before_the_last_twenty_are_left_out_and_told_of(server: 
         # With twenty messages before it, the last of these knows all of them.
         assert await cut(f"When was Vexholm founded, {number}?") == []
     # From what is remembered, then from PostgreSQL: they count alike.
-    key = (person.tenant_id, uuid_of(conversation))
-    for remembered, expected in ((True, 2), (False, 4), (True, 6)):
-        if not remembered:
-            await person.product.services.contexts.forget(*key)
-            await person.product.services.redis.delete(redis_keys.conversation_context(*key))
+    for kept, expected in ((True, 2), (False, 4), (True, 6)):
+        if not kept:
+            await person.product.services.redis.delete(context_key(person, conversation))
         told = await cut(f"And by whom, {expected}?")
         assert told == [f"{expected} earlier messages did not fit and were left out."]
+
+
+def context_key(person: Person, conversation: str) -> str:
+    """Where what was said is remembered."""
+    return redis_keys.conversation_context(person.tenant_id, uuid_of(conversation))
+
+
+async def remembered(person: Person, conversation: str, part: bytes = b"") -> bytes:
+    """What is remembered, as soon as that is in it."""
+    found: list[bytes] = []
+
+    async def look() -> bool:
+        kept = await person.product.services.redis.get(context_key(person, conversation))
+        found[:] = [kept] if kept and part in kept else []
+        return bool(found)
+
+    await until(look)
+    return found[0]
 
 
 def said(server: OpenAIServer) -> list[str]:
