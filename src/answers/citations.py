@@ -36,7 +36,6 @@ class CitationFilter:
 
     def feed(self, text: str) -> list[Cited | Delta]:
         """Events for a piece of the provider's text: each citation before the delta that shows its marker."""
-        text = _storable(text)
         if text and not self._pending and "[" not in text and text[-1] != " ":
             # Nearly every token: nothing in it can be, or precede, a marker.
             self._sent.append(text)
@@ -116,10 +115,3 @@ class CitationFilter:
             self._sent.append(text)
             events.append(Delta(text))
         out.clear()
-
-
-def _storable(text: str) -> str:
-    """Without NUL, which PostgreSQL refuses, and without lone surrogates, which have no UTF-8."""
-    if "\0" in text:
-        text = text.replace("\0", "")
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -23,6 +23,7 @@ from answers.prompt import build_request
 from answers.retrieval import told
 from answers.services import Services
 from answers.token_counts import tokens_of
+from answers.whole_text import WholeText
 from answers.writer import MAX_DELTA_CHARS, AnswerWriter
 from core.errors import ErrorCode, FailureError, ProviderError
 from core.ids import TenantId
@@ -218,6 +219,7 @@ class Attempt:
 
     async def _forward(self, stream: AsyncGenerator[ChatEvent, None]) -> None:
         """Carry the provider's text to the log, piece by piece; `provider_timeout` bounds each wait."""
+        whole = WholeText()
         # Closing the stream ends the vendor's call, whatever ended this loop.
         async with aclosing(stream):
             try:
@@ -228,8 +230,9 @@ class Attempt:
                             raise self._interruption
                         patience.heard()
                         if isinstance(event, TextDelta):
-                            await self._take(event.text)
+                            await self._take(whole.take(event.text))
                         elif isinstance(event, ChatFinished):
+                            await self._take(whole.end())
                             self._finished = event
                             return
                         elif not self._thinking:
@@ -241,7 +244,7 @@ class Attempt:
                 ) from None
 
     async def _take(self, text: str) -> None:
-        if self._first_token_ms is None:
+        if text and self._first_token_ms is None:
             self._first_token_ms = self._elapsed_ms()
         self._characters += len(text)
         if self._characters > MAX_ANSWER_CHARS:
@@ -249,13 +252,10 @@ class Attempt:
                 ErrorCode.PROVIDER_BAD_RESPONSE, "The model did not come to an end. Ask more briefly.", retryable=False
             )
         self._recall.note(text)
-        if len(text) <= MAX_DELTA_CHARS:
-            self._writer.say(self._filter.feed(text))
-            return
         for at in range(0, len(text), MAX_DELTA_CHARS):
+            if at:  # a megabyte at once must not hold up the process's other answers
+                await asyncio.sleep(0)
             self._writer.say(self._filter.feed(text[at : at + MAX_DELTA_CHARS]))
-            # A megabyte at once must not hold up the process's other answers.
-            await asyncio.sleep(0)
 
     async def _store(self, failure: Failed | None, *, stopped: bool) -> None:
         await self._writer.settle()

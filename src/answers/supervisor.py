@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from answers.producer import Attempt, StopRequestedError
 from answers.services import Services
@@ -225,10 +225,11 @@ class AnswerSupervisor:
         while True:
             try:
                 await self.sweep()
-            except (OperationalError, InterfaceError, *REDIS_ERRORS) as error:
-                log.warning("sweep skipped", error=type(error).__name__)
-            except Exception:
-                log.exception("sweep failed")
+            except Exception as error:
+                if is_outage(error) or isinstance(error, REDIS_ERRORS):
+                    log.warning("sweep skipped", error=type(error).__name__)
+                else:
+                    log.exception("sweep failed")
             await asyncio.sleep(SWEEP_SECONDS)
 
     async def sweep(self) -> int:

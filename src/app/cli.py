@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from app.administrators import admin
 from app.documents_command import documents
+from app.mail_links import require_mail_links
 from app.terminal.command import ask_command
 from core.errors import ConfigurationError
 from core.settings import settings_from_environment
@@ -32,6 +33,7 @@ def run() -> None:
     from app.supervisor import run as supervise
 
     settings = settings_from_environment()
+    require_mail_links(settings)
     if settings.secret_key or settings.database_url or settings.redis_url:
         # Imported here: it takes seconds, and what the run brings itself needs no check.
         from app.preflight import check_run

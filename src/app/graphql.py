@@ -28,13 +28,12 @@ from app.streams.endpoint import StreamingGraphQL
 from app.uploads import RequestAdapter, close_files, discard
 from core.errors import RequestError, RequestErrorCode
 from core.ids import new_id
-from datastores.outages import is_overload
 from datastores.rates import whole_seconds
 from resolvers.audit_trail import CONNECT, CROSS_ORIGIN
 from resolvers.auditing import write_denial_at_the_door, write_denials
 from resolvers.context import Context
 from resolvers.services import Client, Services
-from schema.execution import INTERNAL, OVERLOAD_WAIT_MS, OVERLOADED
+from schema.execution import AGAIN_MS, INTERNAL, passing
 from schema.executor import response_too_large
 from schema.root import make_schema
 
@@ -44,6 +43,11 @@ _CODES = {413: RequestErrorCode.LIMIT_EXCEEDED}
 _METHODS = ("GET", "POST")
 COST_HEADER = "x-colloquy-cost"
 """Of a request that asks what it costs."""
+
+_SUBSCRIPTION = (
+    "A subscription's events come in a stream: ask for one by `Accept: text/event-stream`, or by "
+    '`Accept: multipart/mixed;subscriptionSpec="1.0", application/json`, or use a WebSocket (graphql-transport-ws).'
+)
 
 
 class ColloquyGraphQL(StreamingGraphQL):
@@ -94,10 +98,11 @@ class ColloquyGraphQL(StreamingGraphQL):
             await self._note_denial(request, error)
             response = _refusal(request, status_of(error.code.value), error)
         except Exception as error:
-            if is_overload(error):
-                busy = RequestError.rate_limited(OVERLOADED, OVERLOAD_WAIT_MS)
-                response = _refusal(request, 429, busy)
-                response.headers["retry-after"] = str(whole_seconds(OVERLOAD_WAIT_MS))
+            # Before the operation: nothing has been done.
+            if (trouble := passing(error, _request_id(request), repeatable=True)) is not None:
+                overload = trouble.code is RequestErrorCode.RATE_LIMITED
+                response = _refusal(request, 429 if overload else 503, trouble)
+                response.headers["retry-after"] = str(whole_seconds(AGAIN_MS))
             else:
                 log.error("request failed", request_id=_request_id(request), exc_info=error)
                 response = _refusal(request, 500, RequestError(RequestErrorCode.INTERNAL, INTERNAL))
@@ -191,10 +196,10 @@ class ColloquyGraphQL(StreamingGraphQL):
                 request_data.extensions,
             )
         except InvalidOperationTypeError as error:
-            reason = error.as_http_error_reason(request_adapter.method)
             if error.operation_type is OperationType.MUTATION:
+                reason = error.as_http_error_reason(request_adapter.method)
                 raise _RefusedError(405, reason, allow="POST") from None
-            raise HTTPException(400, reason) from None
+            raise HTTPException(400, _SUBSCRIPTION) from None
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         """The response's body; without `data` where nothing was executed, as the GraphQL specification has it."""

@@ -28,6 +28,9 @@ async def read_post(request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
         raise HTTPException(415, f"The body must be {JSON}, or {FORM} with a file; Content-Type says: {kind[:100]!r}.")
     if not is_utf8(parameters):
         raise HTTPException(415, "The body must be UTF-8.")
+    coding = request.headers.get("content-encoding", "identity")
+    if coding.strip().lower() != "identity":
+        raise HTTPException(415, f"The body must not be compressed; Content-Encoding says: {coding[:100]!r}.")
     if kind == FORM:
         return _operation(await _form(request))
     body = await request.get_body()

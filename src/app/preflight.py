@@ -5,7 +5,7 @@ Each check raises `ConfigurationError`, within seconds.
 
 from __future__ import annotations
 
-from app.services import api_services, require_mail_links, signer
+from app.services import api_services, signer
 from core.settings import Settings
 from datastores.postgres_url import app_url, owner_url, platform_url
 from datastores.probes import probe_postgres, probe_redis
@@ -13,7 +13,6 @@ from datastores.probes import probe_postgres, probe_redis
 
 async def check_run(settings: Settings) -> None:
     """For `run`: only what is set, because it brings the rest itself."""
-    require_mail_links(settings)
     if settings.secret_key is not None:
         signer(settings)
     if settings.database_url is not None:

@@ -11,6 +11,7 @@ from answers.memory import Memory
 from answers.pace import Pace
 from answers.services import Services as ProducerServices
 from answers.supervisor import AnswerSupervisor
+from app.mail_links import require_mail_links
 from core.errors import ConfigurationError
 from core.keyed_locks import KeyedLocks
 from core.opaque_tokens import OpaqueTokens
@@ -86,6 +87,7 @@ def producer_services(
     settings: Settings, jobs: JobServices, cache: Redis, circuit: RedisCircuit, live: LiveChannels
 ) -> ProducerServices:
     """What a process needs that writes answers."""
+    servers = [settings.openai_base_url, settings.gemini_endpoint]
     return ProducerServices(
         settings,
         jobs.postgres,
@@ -94,7 +96,7 @@ def producer_services(
         jobs.providers,
         Pace(settings),
         Memory(
-            AnswerCache(cache, ttl=settings.cache_ttl_llm_responses),
+            AnswerCache(cache, ttl=settings.cache_ttl_llm_responses, servers=servers),
             ContextCache(cache, ttl=settings.cache_ttl_conversations),
         ),
         live,
@@ -162,14 +164,6 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
             keys=KeyedLocks(),
             news=producing.news,
             audit_file=audit_file,
-        )
-
-
-def require_mail_links(settings: Settings) -> None:
-    """In production links in mails must not lead where a request says. Raises `ConfigurationError` where they would."""
-    if settings.environment == "production" and settings.public_url is None and settings.account_url is None:
-        raise ConfigurationError(
-            "PUBLIC_URL: not set. In production links in mails lead there: give https:// and the host that people use."
         )
 
 

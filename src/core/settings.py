@@ -251,6 +251,16 @@ class Settings(BaseSettings):
                 raise ValueError(f"{error}; expected addresses and networks (172.16.0.0/12), without *") from None
         return value
 
+    @field_validator("public_url")
+    @classmethod
+    def _origin(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        origin = value.removesuffix("/")
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError("expected https://host or https://host:port, in small letters, without a path")
+        return origin
+
     @field_validator("account_url")
     @classmethod
     def _page(cls, value: str | None) -> str | None:
@@ -283,7 +293,7 @@ class Settings(BaseSettings):
 
     @property
     def resolved_public_url(self) -> str:
-        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+        return self.public_url or f"http://{self.host}:{self.port}"
 
     @property
     def introspection_enabled(self) -> bool:

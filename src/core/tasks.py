@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 _AGAIN_SECONDS = 0.5
+T = TypeVar("T")
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
@@ -24,6 +25,22 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
         for task in done:
             if not task.cancelled():
                 task.exception()
+
+
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """What the work returns or raises. Whoever is cancelled waits for its end none the less, and is cancelled then."""
+    task = asyncio.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return task.result()
+    if not task.cancelled():
+        task.exception()  # it has been looked at
+    raise cancelled
 
 
 async def see_through(work: Coroutine[Any, Any, None], seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 
@@ -31,8 +32,9 @@ class CachedAnswer:
 class AnswerCache:
     """Each answer is kept for `ttl` seconds from when it was written; 0 keeps none."""
 
-    def __init__(self, cache: Redis, *, ttl: int) -> None:
-        self._cache, self._ttl = cache, ttl
+    def __init__(self, cache: Redis, *, ttl: int, servers: Sequence[str | None]) -> None:
+        """`servers`: where models are asked. Another one may have another model of the same name."""
+        self._cache, self._ttl, self._servers = cache, ttl, list(servers)
 
     async def get(self, tenant_id: TenantId, asked: object) -> CachedAnswer | None:
         """What was answered when the same was asked: everything that the answer depends on, in JSON's types."""
@@ -40,7 +42,7 @@ class AnswerCache:
             return None
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                found = await self._cache.get(redis_keys.model_answer(tenant_id, _digest(asked)))
+                found = await self._cache.get(redis_keys.model_answer(tenant_id, self._digest(asked)))
         except REDIS_ERRORS as error:
             log.info("no cached answers", error=type(error).__name__)
             return None
@@ -53,11 +55,10 @@ class AnswerCache:
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 await self._cache.set(
-                    redis_keys.model_answer(tenant_id, _digest(asked)), orjson.dumps(asdict(answer)), ex=self._ttl
+                    redis_keys.model_answer(tenant_id, self._digest(asked)), orjson.dumps(asdict(answer)), ex=self._ttl
                 )
         except REDIS_ERRORS as error:
             log.info("answer not cached", error=type(error).__name__)
 
-
-def _digest(asked: object) -> str:
-    return sha256(orjson.dumps(asked)).hexdigest()
+    def _digest(self, asked: object) -> str:
+        return sha256(orjson.dumps([self._servers, asked])).hexdigest()

@@ -48,6 +48,13 @@ async def key_standing(reads: Reads, key_id: UUID, key_hash: bytes) -> Standing:
     return Standing(person, None if live else Refusal.KEY_REVOKED)
 
 
+async def hold_maker(tx: WriteTransaction, key_id: UUID) -> None:
+    """Let nobody change or remove the key's maker, nor revoke the key, until this transaction ends."""
+    maker = _keys.join(_users, sa.and_(_users.c.tenant_id == _keys.c.tenant_id, _users.c.id == _keys.c.user_id))
+    rows = sa.select(_keys.c.id).select_from(maker).where(_keys.c.tenant_id == tx.tenant_id, _keys.c.id == key_id)
+    await tx.rows(rows.with_for_update(read=True))
+
+
 async def live_keys(tx: WriteTransaction, user_id: UUID) -> int:
     """How many keys of the person are not revoked; nobody adds one of theirs until the transaction ends."""
     person = sa.select(_users.c.id).where(_users.c.tenant_id == tx.tenant_id, _users.c.id == user_id)

@@ -24,7 +24,9 @@ async def members(reads: Reads, request: PageRequest) -> Page[UserRecord]:
 
 async def hold_members(tx: WriteTransaction) -> None:
     """Let nobody else change the tenant's members until this transaction ends: who is the last of a role stays so."""
-    await tx.rows(sa.select(_tenants.c.id).where(_tenants.c.id == tx.tenant_id).with_for_update())
+    # Not for what refers to the tenant: every row does.
+    tenant = sa.select(_tenants.c.id).where(_tenants.c.id == tx.tenant_id)
+    await tx.rows(tenant.with_for_update(key_share=True))
 
 
 async def somebody_else(tx: WriteTransaction, user_id: UUID, roles: Sequence[Role]) -> bool:

@@ -41,6 +41,14 @@ def is_outage(error: BaseException) -> bool:
     return _LOST.search(str(error)) is not None or (error.__cause__ is not None and is_outage(error.__cause__))
 
 
+def is_conflict(error: DBAPIError) -> bool:
+    """Whether what was to be written refers to what somebody else has just removed, or waits for whoever waits for it.
+
+    SQLSTATE 23503, a foreign key, and 40P01, a deadlock.
+    """
+    return getattr(error.orig, "sqlstate", None) in ("23503", "40P01")
+
+
 def is_overload(error: BaseException | None) -> bool:
     """Whether all connections of a pool were in use for longer than anybody waits for one."""
     return isinstance(error, PoolTimeoutError)

@@ -73,6 +73,12 @@ async def standing(reads: Reads, user_id: UUID, session_id: UUID) -> Standing:
     return Standing(UserRecord(*person), refusal)
 
 
+async def hold_person(tx: WriteTransaction, user_id: UUID) -> None:
+    """Let nobody change or remove the person until this transaction ends."""
+    person = sa.select(_users.c.id).where(_users.c.tenant_id == tx.tenant_id, _users.c.id == user_id)
+    await tx.rows(person.with_for_update(read=True))
+
+
 async def add_session(
     tx: WriteTransaction, user_id: UUID, session_id: UUID, *, device: str, address: str, expires_at: datetime
 ) -> None:

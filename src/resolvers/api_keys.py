@@ -33,14 +33,16 @@ async def create_key(context: Context, *, name: str, role: Role) -> NewKey | Inv
     person = await context.authorise(Operation.CREATE_API_KEY)
     if (refused := refused_name(name, NAME_CHARS)) is not None:
         return refused
-    if not person.role.covers(role):
-        return InvalidInput(f"A key may not do more than its maker: your role is {person.role.value}.", "role")
     key_id, tenant_id = new_id(), TenantId(person.tenant_id)
     secret, key_hash = context.services.tokens.mint(TokenKind.API_KEY, tenant_id, key_id)
     context.acts_on(NodeKind.API_KEY, key_id)
     most = context.services.settings.api_keys_per_person
     async with context.write() as tx:
-        if await api_keys.live_keys(tx, person.id) >= most:
+        live = await api_keys.live_keys(tx, person.id)
+        person = await context.authorise_in(tx)
+        if not person.role.covers(role):
+            return InvalidInput(f"A key may not do more than its maker: your role is {person.role.value}.", "role")
+        if live >= most:
             return Conflict(f"You have {most} API keys, the most allowed. Revoke one first.")
         key = await api_keys.add_key(
             tx, key_id, person.id, name=name.strip(), role=role, key_hash=key_hash, hint=secret[-HINT_CHARS:]

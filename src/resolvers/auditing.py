@@ -14,6 +14,7 @@ import structlog
 
 from core.errors import ErrorCode, RequestError, RequestErrorCode
 from core.ids import NodeKind
+from core.tasks import to_its_end
 from datastores import audit
 from datastores.audit import AuditFilter, add_entry
 from datastores.models import AuditOutcome
@@ -35,7 +36,12 @@ async def audited(context: Context, trail: AuditTrail, mutation: Callable[[], Aw
     """Run a mutation, and see that it has its row. Raises what the mutation raises, or what keeps the row out.
 
     Whoever asks is looked at anew: the mutations before it in the same operation may have taken long, or taken rights.
+    A client that goes away does not end it: behind its commit there are others who have to be told.
     """
+    return await to_its_end(_audited(context, trail, mutation))
+
+
+async def _audited(context: Context, trail: AuditTrail, mutation: Callable[[], Awaitable[T]]) -> T:
     await context.look_again()
     context.trail = trail
     try:

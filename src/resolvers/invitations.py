@@ -51,7 +51,7 @@ async def invite_member(
     if name is not None and (refused := refused_name(name, NAME_CHARS)) is not None:
         return refused
     if not person.role.covers(role):
-        return InvalidInput(f"Only an administrator of the platform gives the role {role.value}.", "role")
+        return _too_strong(role)
     if person.email_verified_at is None:
         return _UNVERIFIED
     limited = await context.take(context.by_person(context.limits.mails), context.mail_to(address))
@@ -71,6 +71,9 @@ async def invite_member(
         link = one_time_links.link(context, _KIND, token)
         mail = account_mails.invitation(address, link=link, hours=one_time_links.hours(ttl), **about)
     async with context.write() as tx:
+        person = await context.authorise_in(tx)
+        if not person.role.covers(role):
+            return _too_strong(role)
         if await members.is_member(tx, address):
             return _MEMBER
         invitation = await invitations.put_invitation(
@@ -147,3 +150,7 @@ async def accept_invitation(
             return await open_session(context, tx, user)
     except _AddressTakenError:
         return _TAKEN
+
+
+def _too_strong(role: Role) -> InvalidInput:
+    return InvalidInput(f"Only an administrator of the platform gives the role {role.value}.", "role")

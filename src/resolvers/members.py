@@ -19,6 +19,7 @@ from resolvers.results import Conflict, InvalidInput, NotFound
 _in_charge = Operation.UPDATE_MEMBER.allows
 _IN_CHARGE = [role for role in Role if _in_charge(role)]
 _LAST = Conflict("Nobody else could manage this organisation: give somebody the role BUSINESS first.")
+_LAST_ADMINISTRATOR = Conflict("Nobody else administers the platform: give somebody the role ADMIN first.")
 
 
 async def all_members(context: Context, page: PageRequest) -> Page[UserRecord]:
@@ -31,21 +32,22 @@ async def update_member(
     context: Context, *, user_id: str, role: Role | None, suspended: bool | None
 ) -> UserRecord | NotFound | InvalidInput | Conflict:
     """Change somebody's role, or suspend or readmit them. It counts on all their sockets within two seconds."""
-    person = await context.authorise(Operation.UPDATE_MEMBER)
+    await context.authorise(Operation.UPDATE_MEMBER)
     wanted = input_id(NodeKind.USER, user_id, "userId")
     if isinstance(wanted, InvalidInput):
         return wanted
-    if role is not None and not person.role.covers(role):
-        return InvalidInput(f"Only an administrator of the platform gives the role {role.value}.", "role")
     async with context.write() as tx:
         await members.hold_members(tx)
+        person = await context.authorise_in(tx)
+        if role is not None and not person.role.covers(role):
+            return InvalidInput(f"Only an administrator of the platform gives the role {role.value}.", "role")
         found = await _manageable(tx, person, wanted)
         if not isinstance(found, UserRecord):
             return found
-        weaker = role is not None and not _in_charge(role)
+        weaker = role is not None and not role.covers(found.role)
         leaves = (weaker or suspended) and found.suspended_at is None
-        if leaves and _in_charge(found.role) and not await members.somebody_else(tx, wanted, _IN_CHARGE):
-            return _LAST
+        if leaves and (refused := await _refused_as_last(tx, found)) is not None:
+            return refused
         await members.change_member(tx, wanted, role=role, suspended=suspended)
         changed = await user_by_id(tx, tx.tenant_id, wanted)
         assert changed is not None, "nobody removes a member while we hold them"
@@ -56,17 +58,18 @@ async def update_member(
 
 async def remove_member(context: Context, user_id: str) -> NotFound | InvalidInput | Conflict | None:
     """Delete somebody with their conversations, sessions and API keys; None when it is done. Their documents stay."""
-    person = await context.authorise(Operation.REMOVE_MEMBER)
+    await context.authorise(Operation.REMOVE_MEMBER)
     wanted = input_id(NodeKind.USER, user_id, "userId")
     if isinstance(wanted, InvalidInput):
         return wanted
     async with context.write() as tx:
         await members.hold_members(tx)
+        person = await context.authorise_in(tx)
         found = await _manageable(tx, person, wanted)
         if not isinstance(found, UserRecord):
             return found
-        if _in_charge(found.role) and not await members.somebody_else(tx, wanted, _IN_CHARGE):
-            return _LAST
+        if (refused := await _refused_as_last(tx, found)) is not None:
+            return refused
         live = await sessions.standing_ids(tx, wanted)
         await members.remove_member(tx, wanted)
     await context.services.standings.changed(TenantId(person.tenant_id), live)
@@ -80,3 +83,12 @@ async def _manageable(tx: WriteTransaction, person: UserRecord, wanted: UUID) ->
     if not person.role.covers(found.role):
         return Conflict(f"Your role {person.role.value} does not manage somebody with the role {found.role.value}.")
     return found
+
+
+async def _refused_as_last(tx: WriteTransaction, leaving: UserRecord) -> Conflict | None:
+    """Why the person cannot go, be suspended or get a weaker role; None where somebody else can do what they do."""
+    if leaving.role is Role.ADMIN and not await members.somebody_else(tx, leaving.id, [Role.ADMIN]):
+        return _LAST_ADMINISTRATOR
+    if _in_charge(leaving.role) and not await members.somebody_else(tx, leaving.id, _IN_CHARGE):
+        return _LAST
+    return None

@@ -63,9 +63,10 @@ class RateTaker:
     async def take_request(self) -> None:
         """Count one operation of the person's or the API keys', or of the address's where nobody is signed in.
 
-        Raises `RequestError` RATE_LIMITED.
+        A session or key that was found to be ended is nobody's: others count against the same limit, whom a flood with
+        it must not shut out. Raises `RequestError` RATE_LIMITED.
         """
-        if self.claims is None:
+        if self.claims is None or self.services.standings.is_refused(self.claims):
             demand = self.by_address(self.limits.anonymous)
         else:
             demand = self.by_person(self.limits.keys if self.claims.user_id is None else self.limits.requests)

@@ -11,18 +11,20 @@ from core.errors import RequestError
 from core.ids import TenantId
 from core.security import AccessClaims
 from datastores import redis_keys
-from datastores.api_keys import key_standing, note_use
+from datastores.api_keys import hold_maker, key_standing, note_use
 from datastores.live import LiveChannels, LiveFeed
 from datastores.postgres import Postgres
 from datastores.records import UserRecord
 from datastores.session_cache import EVERYBODY, SessionCache
-from datastores.sessions import Refusal, standing
-from datastores.transactions import Reads
+from datastores.sessions import Refusal, Standing, hold_person, standing
+from datastores.transactions import Reads, WriteTransaction
 
 LOOK_SECONDS = 30.0
 """Between two looks of an open socket that is told of changes."""
 BLIND_SECONDS = 1.0
 """The same while Redis is away, so that nobody is told: a change reaches open sockets within two seconds then, too."""
+REFUSED_SECONDS = 60.0
+MOST_REFUSED = 10_000
 _WORDS = {
     Refusal.GONE: "This account no longer exists.",
     Refusal.SUSPENDED: "This account is suspended.",
@@ -37,6 +39,8 @@ class Standings:
 
     def __init__(self, postgres: Postgres, cache: SessionCache, live: LiveChannels) -> None:
         self._postgres, self._cache, self._live = postgres, cache, live
+        self._refused: dict[UUID, float] = {}
+        """Sessions and keys that did not count, and until when that is remembered, by the monotonic clock."""
 
     async def person(self, reads: Reads, claims: AccessClaims) -> UserRecord:
         """Whose session it is. Raises `RequestError` UNAUTHENTICATED with the reason when it does not count."""
@@ -55,10 +59,33 @@ class Standings:
             found = await key_standing(reads, claims.session_id, claims.key_hash or b"")
         else:
             found = await standing(reads, claims.user_id, claims.session_id)
-        if found.refusal is not None or found.person is None:
-            raise RequestError.unauthenticated(_WORDS[found.refusal or Refusal.GONE])
-        await self._cache.put(claims.session_id, found.person, read_at)
-        return found.person
+        self._refused.pop(claims.session_id, None)
+        try:
+            person = _good(found)
+        except RequestError:
+            self._refused[claims.session_id] = time.monotonic() + REFUSED_SECONDS
+            raise
+        await self._cache.put(claims.session_id, person, read_at)
+        return person
+
+    def is_refused(self, claims: AccessClaims) -> bool:
+        """Whether it did not count when it was last asked about, which was not long ago."""
+        now = time.monotonic()
+        # The oldest come first.
+        while self._refused and (len(self._refused) > MOST_REFUSED or next(iter(self._refused.values())) < now):
+            del self._refused[next(iter(self._refused))]
+        return claims.session_id in self._refused
+
+    async def person_in(self, tx: WriteTransaction, claims: AccessClaims) -> UserRecord:
+        """As `person_now`, and nobody suspends, demotes or removes the person before the transaction ends."""
+        # Two statements: one that has waited for a row sees the others as they were before it waited.
+        if claims.user_id is None:
+            await hold_maker(tx, claims.session_id)
+            found = await key_standing(tx, claims.session_id, claims.key_hash or b"")
+        else:
+            await hold_person(tx, claims.user_id)
+            found = await standing(tx, claims.user_id, claims.session_id)
+        return _good(found)
 
     async def changed(self, tenant_id: TenantId, session_ids: Sequence[UUID]) -> None:
         """What these sessions are good for has been changed: call after the commit."""
@@ -75,6 +102,12 @@ class Standings:
         """Hear of changes to a tenant's sessions."""
         async with self._live.follow(redis_keys.identity_live(tenant_id)) as feed:
             yield Watch(feed, self._live)
+
+
+def _good(found: Standing) -> UserRecord:
+    if found.refusal is not None or found.person is None:
+        raise RequestError.unauthenticated(_WORDS[found.refusal or Refusal.GONE])
+    return found.person
 
 
 class Watch:

@@ -20,7 +20,7 @@ from strawberry.types.graphql import OperationType
 
 from core.errors import RequestError, RequestErrorCode
 from core.settings import Settings
-from datastores.outages import is_overload
+from datastores.outages import is_outage, is_overload
 from resolvers.auditing import write_denials
 from resolvers.context import Context
 from schema.auditing import audit_mutations
@@ -36,7 +36,8 @@ log = structlog.get_logger(__name__)
 NAME_CHARS: Final = 100
 """Of a name that is told back to whoever has sent it."""
 OVERLOADED: Final = "Too much is going on at the moment. Try again shortly."
-OVERLOAD_WAIT_MS: Final = 1_000
+AWAY: Final = "The service is restarting or cannot reach its database. Try again shortly."
+AGAIN_MS: Final = 1_000
 INTERNAL: Final = "Something went wrong on our side. Try again; if it persists, report the request id."
 
 
@@ -170,7 +171,8 @@ class ColloquySchema(Schema):
         """Replace the errors in place: known ones get their code, others are masked and logged."""
         context = execution_context.context if execution_context else None
         request_id = context.request_id if isinstance(context, Context) else "-"
-        errors[:] = [_public(error, request_id) for error in errors]
+        repeatable = execution_context is not None and not _is_mutation(execution_context)
+        errors[:] = [_public(error, request_id, repeatable=repeatable) for error in errors]
         if isinstance(context, Context):
             for error in errors:
                 told = error.extensions or {}
@@ -210,7 +212,26 @@ def _check_named(context: ExecutionContext, document: DocumentNode) -> None:
         raise RequestError.bad_input(f'Unknown operation named "{wanted[:NAME_CHARS]}".')
 
 
-def _public(error: GraphQLError, request_id: str) -> GraphQLError:
+def passing(error: BaseException | None, request_id: str, *, repeatable: bool) -> RequestError | None:
+    """What to say of trouble that will be over soon, and of which nothing has been done; None for any other.
+
+    A mutation is not `repeatable` in an outage: it may have been done though nobody could say so any more.
+    """
+    if is_overload(error):
+        log.warning("no database connection free", request_id=request_id)
+        return RequestError.rate_limited(OVERLOADED, AGAIN_MS)
+    if repeatable and error is not None and is_outage(error):
+        log.warning("no answer in an outage", request_id=request_id, error=type(error).__name__)
+        return RequestError(RequestErrorCode.INTERNAL, AWAY, retry_after_ms=AGAIN_MS)
+    return None
+
+
+def _is_mutation(execution_context: ExecutionContext) -> bool:
+    # Whatever has failed before there was a document has changed nothing.
+    return bool(execution_context.graphql_document) and execution_context.operation_type is OperationType.MUTATION
+
+
+def _public(error: GraphQLError, request_id: str, *, repeatable: bool) -> GraphQLError:
     if error.extensions and "requestId" in error.extensions:
         return error
     if isinstance(error, LimitExceededError):
@@ -218,9 +239,7 @@ def _public(error: GraphQLError, request_id: str) -> GraphQLError:
     original = error.original_error
     while isinstance(original, GraphQLError) and original.original_error is not None:
         original = original.original_error
-    if is_overload(original):
-        log.warning("no database connection free", request_id=request_id)
-        original = RequestError.rate_limited(OVERLOADED, OVERLOAD_WAIT_MS)
+    original = passing(original, request_id, repeatable=repeatable) or original
     extensions: dict[str, object] = {}
     if isinstance(original, RequestError):
         code, message, extensions = original.code, original.message, original.extensions(request_id)

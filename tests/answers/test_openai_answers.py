@@ -115,6 +115,9 @@ async def test_text_is_on_its_way_before_the_answer_is_complete(somebody: Person
 
 
 HUGE = "".join(chr(0x1F600 + index % 40) + "é x" for index in range(120_000))
+HALF, OTHER_HALF = (
+    b'data: {"choices": [{"delta": {"content": "%b"}}]}\n\n' % text for text in (b"a\\ud83d", b"\\ude00b")
+)
 BRACKETS = "[" * 300_000
 
 
@@ -125,9 +128,17 @@ BRACKETS = "[" * 300_000
         ([Say(BRACKETS), Say("[1"), Say(finish="stop"), Done()], BRACKETS + "[1"),
         ([Say(""), Data({"choices": [{"delta": None}]}), Say(""), Say("a"), Done()], "a"),
         ([Raw(b'data: {"choices": [{"delta": {"content": "a\xff\\u0000b"}}]}\n\n'), Done()], "a\ufffdb"),
-        ([Raw(b'data: {"choices": [{"delta": {"content": "a\\ud83d"}}]}\n\n'), Done()], "a?"),
+        ([Raw(HALF), Done()], "a\ufffd"),
+        ([Raw(HALF), Raw(OTHER_HALF), Say(finish="stop"), Done()], "a\U0001f600b"),
     ],
-    ids=["a megabyte in one token", "brackets without end", "empty deltas", "not UTF-8, and NUL", "half a character"],
+    ids=[
+        "a megabyte in one token",
+        "brackets without end",
+        "empty deltas",
+        "not UTF-8, and NUL",
+        "half a character",
+        "two halves",
+    ],
 )
 async def test_extremes_break_nothing(
     somebody: Person, server: OpenAIServer, script: list[Step], expected: str

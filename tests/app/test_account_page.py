@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from test_web import LOADS_FROM_ANOTHER_HOST, References
 
-from app.services import require_mail_links
+from app.mail_links import require_mail_links
 from app.web import ACCOUNT_DIST, ACCOUNT_NOT_BUILT, account_routes
 from core.errors import ConfigurationError
 from core.settings import Settings

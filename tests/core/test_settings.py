@@ -116,6 +116,18 @@ def test_links_begin_where_clients_reach_us(monkeypatch: pytest.MonkeyPatch) -> 
     assert Settings().resolved_public_url == "https://colloquy.test"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("ftp://x", "colloquy.example.com", "javascript:alert(1)", "https://u:p@a.example", "https://a.example/#x"),
+        *("HTTPS://A.example", "https://a.example/path", "https://a.example//", "https://", ""),
+    ],
+)
+def test_a_public_url_that_is_no_origin_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="expected https://host"):
+        Settings(public_url=url)
+
+
 def test_the_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     settings_from_environment.cache_clear()
     monkeypatch.setenv("PORT", "8001")

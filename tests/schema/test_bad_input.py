@@ -207,7 +207,7 @@ async def test_a_subscription_by_post_is_the_client_s_mistake_and_named_so(produ
     async with product.http.post(f"{product.url}/graphql", json=payload, headers=headers) as response:
         (error,) = (await response.json())["errors"]
     assert (response.status, error["extensions"]["code"]) == (400, "BAD_USER_INPUT")
-    assert "subscriptions are not allowed" in error["message"]
+    assert "ask for one by `Accept: text/event-stream`" in error["message"]
 
 
 async def test_an_operation_that_is_not_in_the_document_is_the_client_s_mistake_on_a_socket_too(

@@ -5,60 +5,18 @@ A lock on the person's row stops everybody where their order is decided; they co
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from mailbox import token_for
-from typing import Any
 
-import asyncpg
 import pytest
 from accounts import NEW, REQUEST_RESET, RESET, SIGN_IN, refusal, run, signs_in
+from turns import held
 
-from owner import as_owner, until
+from owner import as_owner
 from product import PASSWORD, Person, Product
 
 CHANGE = """mutation($input: ChangePasswordInput!) { changePassword(input: $input) { __typename
   ... on UserError { code } } }"""
 ANOTHER = "walnut-harbour-fiddle"
-_HOLD = "SELECT FROM users WHERE email = $1 FOR UPDATE"
-_WAITING = """SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
-    WHERE datname = current_database() AND NOT granted"""
-
-
-class Turns:
-    """Those who wait for a person's row, in the order in which they will have it."""
-
-    def __init__(self, product: Product) -> None:
-        self._product = product
-        self._tasks: list[asyncio.Task[dict[str, Any]]] = []
-
-    async def comes(self, mutation: str, token: str | None = None, /, **fields: Any) -> None:
-        """Let the mutation come as far as the row, or to its end."""
-        task = asyncio.create_task(run(self._product, mutation, token, **fields))
-        self._tasks.append(task)
-
-        async def stopped() -> bool:
-            ((waiting,),) = await as_owner(self._product.settings, _WAITING)
-            return task.done() or waiting == len(self._tasks)
-
-        await until(stopped)
-
-    async def results(self) -> list[dict[str, Any]]:
-        """What became of them."""
-        return await asyncio.gather(*self._tasks)
-
-
-@asynccontextmanager
-async def held(person: Person, statement: str = _HOLD) -> AsyncIterator[Turns]:
-    """Nobody else changes the person, or comes in, before the end, when the statement takes effect."""
-    connection = await asyncpg.connect(person.product.settings.database_owner_url)
-    try:
-        async with connection.transaction():
-            await connection.execute(statement, person.email)
-            yield Turns(person.product)
-    finally:
-        await connection.close()
 
 
 async def live_sessions(person: Person) -> int:

@@ -77,6 +77,8 @@ def _from_graphql_errors(error: TransportQueryError) -> ClientFailure:
     code, message = str(extensions.get("code", "INTERNAL")), str(first.get("message", "The server failed"))
     if code == "UNAUTHENTICATED":
         return SignedOut(f"The server does not accept this sign-in any more: {message}")
+    if code == "INTERNAL" and isinstance(extensions.get("retryAfterMs"), int):
+        return Transient(message)
     failure = refused(code, message, retry_after_ms=extensions.get("retryAfterMs"))
     request_id = extensions.get("requestId")
     return Refused(code, message, hint=f"Request {request_id}.") if code == "INTERNAL" and request_id else failure

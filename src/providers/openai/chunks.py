@@ -72,7 +72,7 @@ def _json(data: bytes) -> Any:
         pass
     try:
         # As the format's standard reads it: what is no UTF-8 becomes U+FFFD. Half an escaped surrogate pair, which
-        # orjson refuses, is kept until it is stored.
+        # orjson refuses, is kept: the other half may come in the next piece.
         return json.loads(data.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         raise failures.unreadable() from None

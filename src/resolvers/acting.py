@@ -1,0 +1,222 @@
+"""Who does it, whether they may, and what is written down of it: the part of an operation's context that acts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from uuid import UUID
+
+from sqlalchemy.exc import DBAPIError
+
+from core.errors import ErrorCode, RequestError
+from core.ids import NodeKind, TenantId, new_id
+from core.security import EXPIRED, AccessClaims
+from datastores.audit import add_entry
+from datastores.models import AuditOutcome
+from datastores.outages import is_conflict
+from datastores.postgres import Purpose
+from datastores.records import AuditRecord, UserRecord
+from datastores.transactions import LazyRead, PlatformTransaction, StatementCount, WriteTransaction
+from resolvers.audit_trail import DENIALS, AuditTrail
+from resolvers.permissions import ADMINISTERS, Operation
+from resolvers.rates import RateTaker
+from resolvers.services import Client, Services
+
+SURE_SECONDS = 1.0
+"""Whoever has waited for longer since the person was looked at, for a connection or a limit, looks again."""
+
+
+class Acting(RateTaker):
+    """Whoever is signed in, and what they do."""
+
+    def __init__(self, services: Services, claims: AccessClaims | None, client: Client) -> None:
+        super().__init__(services, claims, client)
+        self.request_id = new_id().hex
+        self.token_problem: str | None = None
+        """Why the token that came with the request is no good; None where there was none, or a good one."""
+        self.statements: StatementCount | None = None
+        """Counts the SQL statements of the operation's tenant, where the request asked for its cost."""
+        self.trail: AuditTrail | None = None
+        """Of the mutation that runs now; None between mutations, and where there are none."""
+        self.denials: dict[str, AuditTrail] = {}
+        """What a query or subscription was denied, by action: it is written down at the operation's end."""
+        self._person: UserRecord | None = None
+        self._looked_at = 0.0
+        self._operation: Operation | None = None
+        """What the person was last found to have the right to."""
+
+    @property
+    def known_person(self) -> UserRecord | None:
+        """Whoever is signed in, once that has been read."""
+        return self._person
+
+    @cached_property
+    def reads(self) -> LazyRead:
+        """The operation's one read transaction. Raises `RequestError` when nobody is signed in."""
+        if self.claims is None:
+            raise RequestError.unauthenticated(self.token_problem or "Sign in first.")
+        return LazyRead(self.services.postgres, self.claims.tenant_id, self.statements)
+
+    async def authorise(self, operation: Operation) -> UserRecord:
+        """The signed-in person, who may do it by the table of permissions.
+
+        Raises `RequestError`: UNAUTHENTICATED for nobody (or an account that is gone), FORBIDDEN for a weaker role.
+        """
+        try:
+            person = await self.person()
+            self._check(operation, person)
+        except RequestError as error:
+            somebody = self.claims is not None or self.token_problem is not None
+            self.denied(operation.value.name, error, stored=somebody or operation.value.is_mutation)
+            raise
+        if self.trail is not None and operation.value.weakest is ADMINISTERS:
+            self.trail.is_for_platform()
+        self._operation = operation
+        return person
+
+    async def authorise_in(self, tx: WriteTransaction) -> UserRecord:
+        """As `authorise` did, as of now: nobody changes the person before the transaction ends.
+
+        Call it behind whatever the transaction has waited for, which may have been the person's own demotion. Raises
+        as `authorise` does.
+        """
+        assert self.claims is not None, "somebody is signed in"
+        assert self._operation is not None, "whoever writes has been authorised"
+        self._person = await self.services.standings.person_in(tx, self.claims)
+        self._looked_at = time.monotonic()
+        self._check(self._operation, self._person)
+        return self._person
+
+    def _check(self, operation: Operation, person: UserRecord) -> None:
+        by_key = self.claims is not None and self.claims.user_id is None
+        if not operation.allows(person.role, api_key=by_key):
+            raise RequestError.forbidden(operation.value.refusal(person.role))
+
+    async def person(self) -> UserRecord:
+        """The signed-in person, read once per operation so that a changed role counts at once.
+
+        Raises `RequestError` UNAUTHENTICATED for nobody, or an account that is gone.
+        """
+        if self._person is None:
+            reads = self.reads
+            assert self.claims is not None
+            if self.claims.expires_at is not None and self.claims.expires_at <= datetime.now(UTC):
+                # It was good when the request's head came.
+                raise RequestError.unauthenticated(EXPIRED)
+            self._person = await self.services.standings.person(reads, self.claims)
+            self._looked_at = time.monotonic()
+        return self._person
+
+    async def look_again(self) -> None:
+        """Forget who the person was: what is done from here on is done by the person as it is now."""
+        await self.aclose()
+        self._person = self._operation = None
+        self.__dict__.pop("loaders", None)
+
+    def denied(self, action: str, error: RequestError, *, stored: bool = True) -> None:
+        """Note what was denied, to be written down at the operation's end; a mutation has its row anyway."""
+        if self.trail is None and error.code in DENIALS:
+            denial = AuditTrail(action, outcome=AuditOutcome.DENIED, code=error.code.value, stored=stored)
+            self.denials[action] = denial
+
+    def concerns(self, tenant_id: TenantId, kind: NodeKind, value: UUID) -> None:
+        """For the audit log: the mutation of somebody who is not signed in acts on this object of that tenant."""
+        if self.trail is not None:
+            self.trail.tenant_id = tenant_id
+            self.trail.names(kind, value)
+
+    def acts_on(self, kind: NodeKind, value: UUID) -> None:
+        """For the audit log: the mutation makes this object, or changes it though no id in its input says so."""
+        if self.trail is not None:
+            self.trail.names(kind, value)
+
+    def refused(self, code: ErrorCode, *, action: str | None = None) -> None:
+        """For the audit log: the mutation is denied, though the transaction that is open changes something."""
+        if self.trail is not None:
+            self.trail.action = action or self.trail.action
+            self.trail.ended(AuditOutcome.DENIED, code.value)
+
+    @asynccontextmanager
+    async def write(self, tenant_id: TenantId | None = None) -> AsyncGenerator[WriteTransaction, None]:
+        """A write transaction of the person's tenant, or of the one that is named, with its row of the audit log.
+
+        The read transaction is ended first: an operation that held one connection of the pool while it waited for
+        another could block every other operation, and itself.
+        """
+        own = tenant_id is None
+        if tenant_id is None:
+            assert self.claims is not None, "an entry field must authorise before it writes"
+            tenant_id = self.claims.tenant_id
+        await self.aclose()
+        try:
+            async with self.services.postgres.write(tenant_id) as tx:
+                if own and self._operation is not None and time.monotonic() - self._looked_at > SURE_SECONDS:
+                    await self.authorise_in(tx)
+                if self.statements is not None:
+                    tx.count(self.statements)
+                yield tx
+                entry = await self._record(tx, tenant_id)
+        except DBAPIError as error:
+            if own and is_conflict(error):
+                await self._refuse_if_gone()
+            raise
+        # What they remember of before is not so any more: several mutations of one operation share them.
+        self.__dict__.pop("loaders", None)
+        self._recorded(entry)
+
+    async def _refuse_if_gone(self) -> None:
+        """What was to be written met somebody's removal: theirs, if they are there no more. Raises `RequestError`."""
+        assert self.claims is not None
+        async with self.services.postgres.write(self.claims.tenant_id) as tx:
+            await self.services.standings.person_in(tx, self.claims)
+
+    @asynccontextmanager
+    async def platform(
+        self, purpose: Purpose, *, even_if_unchanged: bool = False
+    ) -> AsyncGenerator[PlatformTransaction, None]:
+        """The platform's door for what a mutation does there, with its row of the audit log.
+
+        `even_if_unchanged` has the row written there in any case, so that not even the time tells what was changed.
+        """
+        await self.aclose()
+        async with self.services.postgres.platform(purpose) as tx:
+            yield tx
+            entry = await self._record(tx, self.audit_tenant(self.trail), even_if_unchanged=even_if_unchanged)
+        self._recorded(entry)
+
+    def audit_tenant(self, trail: AuditTrail | None) -> TenantId | None:
+        """In whose part of the log an act belongs: of the organisation it concerns, else of whoever acts."""
+        concerned = trail.tenant_id if trail else None
+        return concerned or (self.claims.tenant_id if self.claims else None)
+
+    def audit_entry(self, trail: AuditTrail, tenant_id: TenantId | None) -> AuditRecord:
+        """The row of an act, as far as it is known now."""
+        return trail.entry(tenant_id, self.claims, self._person, self.client.address, self.request_id)
+
+    async def _record(
+        self,
+        tx: WriteTransaction | PlatformTransaction,
+        tenant_id: TenantId | None,
+        *,
+        even_if_unchanged: bool = False,
+    ) -> AuditRecord | None:
+        """Add the mutation's row to the transaction that changes something for it; the first that does has it."""
+        if self.trail is None or self.trail.written or not (even_if_unchanged or await tx.changes()):
+            return None
+        entry = self.audit_entry(self.trail, tenant_id)
+        await add_entry(tx, entry)
+        return entry
+
+    def _recorded(self, entry: AuditRecord | None) -> None:
+        """After the commit."""
+        if entry is not None and self.trail is not None:
+            self.trail.written = True
+            self.services.audit_file.write(entry)
+
+    async def aclose(self) -> None:
+        """End the read transaction, if one was opened."""
+        if "reads" in self.__dict__:
+            await self.reads.aclose()
