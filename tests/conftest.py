@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,8 +71,42 @@ _CLIENTS = """SELECT usename, state, backend_start, left(query, 100)
               FROM pg_stat_activity WHERE datname = $1"""
 
 
-async def _drop(servers: Servers, name: str) -> None:
-    """Drop a database once the server has noticed that its clients are gone."""
+class _Stock:
+    """Copies of the template, the next of which is made while a test runs: that takes PostgreSQL 0.2 s."""
+
+    def __init__(self, servers: Servers, pattern: str) -> None:
+        self._servers, self._pattern = servers, pattern
+        self._maker = ThreadPoolExecutor(1, thread_name_prefix="databases")
+        self._next: Future[str] | None = None
+        self._drops: list[Future[None]] = []
+
+    def close(self) -> None:
+        """Raises what kept a copy from being dropped."""
+        self._maker.shutdown()
+        for drop in self._drops:
+            drop.result()
+
+    def take(self) -> str:
+        """The name of a fresh copy."""
+        taken = self._next or self._maker.submit(self._make)
+        self._next = self._maker.submit(self._make)
+        return taken.result()
+
+    def drop(self, name: str) -> None:
+        """Drop a copy some time, when nobody uses it any more."""
+        self._drops.append(self._maker.submit(self._run, f"DROP DATABASE {name}"))
+
+    def _make(self) -> str:
+        name = f"test_{self._servers.run_id}_{_worker()}_{next(_numbers)}"
+        self._run(f"CREATE DATABASE {name} TEMPLATE {self._pattern}")
+        return name
+
+    def _run(self, statement: str) -> None:
+        asyncio.run(_as_owner(self._servers, statement))
+
+
+async def _left(servers: Servers, name: str) -> None:
+    """Wait until the server has noticed that a database's clients are gone."""
     connection = await asyncpg.connect(servers.owner_url)
     try:
         clients: list[asyncpg.Record] = []
@@ -82,7 +117,6 @@ async def _drop(servers: Servers, name: str) -> None:
                     await asyncio.sleep(0.02)
         except TimeoutError:
             raise AssertionError(f"the database still has clients: {list(map(tuple, clients))}") from None
-        await connection.execute(f"DROP DATABASE {name}", timeout=120)
     finally:
         await connection.close()
 
@@ -112,12 +146,29 @@ def pattern(template: str) -> str:
     return template
 
 
+Copies = Callable[[str], _Stock]
+
+
+@pytest.fixture(scope="session")
+def copies(servers: Servers) -> Iterator[Copies]:
+    """The stock of copies of a database."""
+    stocks: dict[str, _Stock] = {}
+
+    def of(pattern: str) -> _Stock:
+        if pattern not in stocks:
+            stocks[pattern] = _Stock(servers, pattern)
+        return stocks[pattern]
+
+    yield of
+    for stock in stocks.values():
+        stock.close()
+
+
 @contextmanager
 def _own_settings(
-    servers: Servers, pattern: str, models_folder: Path, folder: Path, redis_url: str
+    servers: Servers, stock: _Stock, models_folder: Path, folder: Path, redis_url: str
 ) -> Iterator[Settings]:
-    name = f"test_{servers.run_id}_{_worker()}_{next(_numbers)}"
-    asyncio.run(_as_owner(servers, f"CREATE DATABASE {name} TEMPLATE {pattern}"))
+    name = stock.take()
     owner, app, platform = servers.database(name)
     data_dir = folder / "data"
     data_dir.mkdir()
@@ -136,13 +187,14 @@ def _own_settings(
         port=0,
         **PLENTY,  # type: ignore[arg-type]
     )
-    asyncio.run(_drop(servers, name))
+    asyncio.run(_left(servers, name))
+    stock.drop(name)
 
 
 @pytest.fixture
-def settings(servers: Servers, pattern: str, models_folder: Path, tmp_path: Path) -> Iterator[Settings]:
+def settings(servers: Servers, copies: Copies, pattern: str, models_folder: Path, tmp_path: Path) -> Iterator[Settings]:
     """Settings of a product with a database and a data folder of its own."""
-    with _own_settings(servers, pattern, models_folder, tmp_path, servers.redis()) as own:
+    with _own_settings(servers, copies(pattern), models_folder, tmp_path, servers.redis()) as own:
         yield own
 
 
@@ -150,9 +202,9 @@ SettingsOn = Callable[[str, Path], AbstractContextManager[Settings]]
 
 
 @pytest.fixture(scope="session")
-def settings_on(servers: Servers, models_folder: Path) -> SettingsOn:
+def settings_on(servers: Servers, copies: Copies, models_folder: Path) -> SettingsOn:
     """Settings on a copy of that database, with that folder, for a product that several tests share."""
-    return lambda pattern, folder: _own_settings(servers, pattern, models_folder, folder, servers.redis())
+    return lambda pattern, folder: _own_settings(servers, copies(pattern), models_folder, folder, servers.redis())
 
 
 @pytest.fixture
@@ -172,21 +224,21 @@ async def own_product(settings: Settings) -> AsyncIterator[Product]:
 
 @pytest.fixture(scope="session")
 def shared_settings(
-    servers: Servers, template: str, models_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    servers: Servers, copies: Copies, template: str, models_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Settings]:
     """Settings of the product that tests share."""
     folder = tmp_path_factory.mktemp("shared")
-    with _own_settings(servers, template, models_folder, folder, servers.redis(shared=True)) as settings:
+    with _own_settings(servers, copies(template), models_folder, folder, servers.redis(shared=True)) as settings:
         yield settings
 
 
 @pytest.fixture(scope="session")
 def settings_with_redis(
-    servers: Servers, template: str, models_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    servers: Servers, copies: Copies, template: str, models_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], AbstractContextManager[Settings]]:
     """For products that last longer than a test: settings with a database of their own, and the Redis of that URL."""
     return lambda redis_url: _own_settings(
-        servers, template, models_folder, tmp_path_factory.mktemp("lasting"), redis_url
+        servers, copies(template), models_folder, tmp_path_factory.mktemp("lasting"), redis_url
     )
 
 

@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 NAME_CHARS: Final = 100
 """Of a name that is told back to whoever has sent it."""
 OVERLOADED: Final = "Too much is going on at the moment. Try again shortly."
-AWAY: Final = "The service is restarting or cannot reach its database. Try again shortly."
+AWAY: Final = "The service is not available for a moment. Try again shortly."
 AGAIN_MS: Final = 1_000
 INTERNAL: Final = "Something went wrong on our side. Try again; if it persists, report the request id."
 

@@ -26,8 +26,7 @@ def test_a_text_that_is_cut_by_utf_16_units_is_whole_again(text: str, cuts: list
     units = text.encode("utf-16-le", "surrogatepass")
     places = sorted({0, len(units) // 2, *(min(cut, len(units) // 2) for cut in cuts)})
     pieces = [
-        units[2 * start : 2 * end].decode("utf-16-le", "surrogatepass")
-        for start, end in itertools.pairwise(places)
+        units[2 * start : 2 * end].decode("utf-16-le", "surrogatepass") for start, end in itertools.pairwise(places)
     ]
     assert put_together(pieces) == text.replace("\0", "")
 

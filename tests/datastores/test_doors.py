@@ -17,6 +17,7 @@ from core.settings import Settings
 from datastores.models import Assistant
 from datastores.postgres import Postgres, Purpose
 from product import Product
+from schema.execution import AWAY
 
 READ_ONLY = "25006"
 
@@ -153,7 +154,7 @@ async def test_over_http_a_lost_connection_fails_one_request_without_internal_wo
     assert body["data"] == {"viewer": None}
     (error,) = body["errors"]
     assert error["extensions"]["code"] == "INTERNAL"
-    assert error["message"].startswith("Something went wrong on our side.")
+    assert (error["message"], error["extensions"]["retryAfterMs"]) == (AWAY, 1_000)
     shown = str(body).lower()
     assert not [word for word in ("asyncpg", "sqlalchemy", "connection", "terminat", "select") if word in shown]
     assert (await person.query(query))["viewer"]["user"]["email"] == person.email
