@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 
 import uvicorn
 from starlette.applications import Starlette
-from uvicorn.supervisors import Multiprocess
 
 from app.asgi import create_app
 from app.embedded.processes import end_with_parent
 from app.ending import GRACE_SECONDS
 from app.preflight import check_serve
 from app.request_protocol import request_protocol
+from app.serving_processes import ServingProcesses
 from app.socket_protocol import socket_protocol
 from core.logging import configure_logging
 from core.settings import Settings, settings_from_environment
@@ -59,7 +60,7 @@ def serve(settings: Settings, processes: int = 1) -> int:
 def _serve_in_processes(settings: Settings, processes: int) -> int:
     """Several processes on one listening socket, which this one holds: none of them takes waiting connections with it.
 
-    One that dies or hangs is replaced. SIGHUP replaces all, one after another, each by one that is ready before.
+    `app.serving_processes` looks after them.
     """
     asyncio.run(check_serve(settings))
     configure_logging(production=settings.environment == "production")
@@ -73,11 +74,12 @@ def _serve_in_processes(settings: Settings, processes: int) -> int:
         timeout_worker_healthcheck=_HEALTH_SECONDS,
     )
     listening = config.bind_socket()
+    # At its end the interpreter would look through all that it holds: a second and more, which the end does not have.
+    gc.freeze()
     try:
-        Multiprocess(config, [listening]).run()
+        return ServingProcesses(config, [listening]).run()
     finally:
         listening.close()
-    return 0
 
 
 class _ProcessConfig(uvicorn.Config):
