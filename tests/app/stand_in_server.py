@@ -18,8 +18,8 @@ from app.ending import GRACE_SECONDS
 from app.serving_processes import ServingProcesses
 from core.logging import configure_logging
 
-LIMIT_SECONDS = 2
-"""So long may a ping go without an answer, and a replacement take to be ready."""
+LIMIT_SECONDS = 5
+"""So long may a ping go without an answer, also while a process starts, and a replacement take to be ready."""
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
