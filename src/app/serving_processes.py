@@ -39,12 +39,20 @@ _SIGNALS = (
 log = structlog.get_logger(__name__)
 
 
+class _Serving(Process):
+    """uvicorn's, with one server: its own makes one when it is first asked for, by whichever of two threads."""
+
+    def target(self, sockets: list[socket] | None = None) -> None:
+        assert self.server is not None
+        super().target(sockets)
+
+
 class _Child:
     """One process that serves, as its parent sees it. Times are the parent's; nothing here waits."""
 
     def __init__(self, config: Config, sockets: list[socket], now: float) -> None:
         """Start it. Raises `OSError` when the system has no process or no file left."""
-        self._process = Process(config, sockets)
+        self._process = _Serving(config, sockets)
         self._process.start()
         self._ping_at = now
         self._pinged_at: float | None = None
