@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -12,8 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
-"""As browsers write it in `Origin`: in small letters, without a path."""
+from core.origins import is_origin
+
 MEBIBYTE = 1024 * 1024
 MOST_PER_MINUTE = 1_000_000
 """One request in 60 microseconds: beyond that nothing is limited."""
@@ -236,7 +235,7 @@ class Settings(BaseSettings):
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         # Pages there may use a person's cookie, so "all" is no possible value.
         for origin in value:
-            if not _ORIGIN.fullmatch(origin):
+            if not is_origin(origin):
                 raise ValueError(f"{origin!r} is not an origin; expected https://host or https://host:port, without *")
         return value
 
@@ -257,7 +256,7 @@ class Settings(BaseSettings):
         if value is None:
             return None
         origin = value.removesuffix("/")
-        if not _ORIGIN.fullmatch(origin):
+        if not is_origin(origin):
             raise ValueError("expected https://host or https://host:port, in small letters, without a path")
         return origin
 

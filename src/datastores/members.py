@@ -7,12 +7,12 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from datastores.models import Role, Tenant, User
+from datastores.models import Conversation, Role, Tenant, User
 from datastores.pages import Page, PageRequest, keyset_page
 from datastores.records import UserRecord, select_record, table
 from datastores.transactions import Reads, WriteTransaction
 
-_users, _tenants = table(User), table(Tenant)
+_users, _tenants, _conversations = table(User), table(Tenant), table(Conversation)
 
 
 async def members(reads: Reads, request: PageRequest) -> Page[UserRecord]:
@@ -54,6 +54,9 @@ async def change_member(tx: WriteTransaction, user_id: UUID, *, role: Role | Non
 
 async def remove_member(tx: WriteTransaction, user_id: UUID) -> None:
     """Delete a person with their conversations, sessions and API keys. Documents that they uploaded stay."""
+    # Who writes in a conversation holds it and then refers to the person: in this order, or both wait for ever.
+    own = (_conversations.c.tenant_id == tx.tenant_id) & (_conversations.c.owner_id == user_id)
+    await tx.rows(sa.select(_conversations.c.id).where(own).order_by(_conversations.c.id).with_for_update())
     await tx.execute(sa.delete(_users).where(_users.c.tenant_id == tx.tenant_id, _users.c.id == user_id))
 
 

@@ -76,7 +76,7 @@ async def standing(reads: Reads, user_id: UUID, session_id: UUID) -> Standing:
 async def hold_person(tx: WriteTransaction, user_id: UUID) -> None:
     """Let nobody change or remove the person until this transaction ends."""
     person = sa.select(_users.c.id).where(_users.c.tenant_id == tx.tenant_id, _users.c.id == user_id)
-    await tx.rows(person.with_for_update(read=True))
+    await tx.rows(person.with_for_update(key_share=True))  # not in share: two who change it then would wait for ever
 
 
 async def add_session(

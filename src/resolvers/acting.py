@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from uuid import UUID
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from core.errors import ErrorCode, RequestError
 from core.ids import NodeKind, TenantId, new_id
@@ -77,15 +77,15 @@ class Acting(RateTaker):
         self._operation = operation
         return person
 
-    async def authorise_in(self, tx: WriteTransaction) -> UserRecord:
-        """As `authorise` did, as of now: nobody changes the person before the transaction ends.
+    async def authorise_in(self, tx: WriteTransaction, *, hold: bool = True) -> UserRecord:
+        """As `authorise` did, as of now; nobody changes the person before the transaction ends, if it is to `hold`.
 
         Call it behind whatever the transaction has waited for, which may have been the person's own demotion. Raises
         as `authorise` does.
         """
         assert self.claims is not None, "somebody is signed in"
         assert self._operation is not None, "whoever writes has been authorised"
-        self._person = await self.services.standings.person_in(tx, self.claims)
+        self._person = await self.services.standings.person_in(tx, self.claims, hold=hold)
         self._looked_at = time.monotonic()
         self._check(self._operation, self._person)
         return self._person
@@ -153,8 +153,9 @@ class Acting(RateTaker):
         await self.aclose()
         try:
             async with self.services.postgres.write(tenant_id) as tx:
-                if own and self._operation is not None and time.monotonic() - self._looked_at > SURE_SECONDS:
-                    await self.authorise_in(tx)
+                if own and self._is_unsure():
+                    # Without holding anybody: whoever does has an order of locks.
+                    await self.authorise_in(tx, hold=False)
                 if self.statements is not None:
                     tx.count(self.statements)
                 yield tx
@@ -171,7 +172,7 @@ class Acting(RateTaker):
         """What was to be written met somebody's removal: theirs, if they are there no more. Raises `RequestError`."""
         assert self.claims is not None
         async with self.services.postgres.write(self.claims.tenant_id) as tx:
-            await self.services.standings.person_in(tx, self.claims)
+            await self.services.standings.person_in(tx, self.claims, hold=True)
 
     @asynccontextmanager
     async def platform(
@@ -181,11 +182,50 @@ class Acting(RateTaker):
 
         `even_if_unchanged` has the row written there in any case, so that not even the time tells what was changed.
         """
+        await self._make_sure()
         await self.aclose()
         async with self.services.postgres.platform(purpose) as tx:
             yield tx
+            # It has waited in there, too. The person's tenant is seen through another pool than this transaction's.
+            await self._make_sure()
             entry = await self._record(tx, self.audit_tenant(self.trail), even_if_unchanged=even_if_unchanged)
         self._recorded(entry)
+
+    def _is_unsure(self) -> bool:
+        return self._operation is not None and time.monotonic() - self._looked_at > SURE_SECONDS
+
+    async def _make_sure(self) -> None:
+        """Authorise the person again, if that was some time ago. Raises as `authorise` does."""
+        if (operation := self._operation) is not None and self._is_unsure():
+            await self.look_again()
+            await self.authorise(operation)
+            await self.aclose()
+
+    async def take_request(self) -> None:
+        """As the rate's own, for whoever still counts: a token that is good no more is nobody's.
+
+        Others count against the same limit, whom a flood with it must not shut out.
+        """
+        somebody = self.claims is not None and await self._counts()
+        await self.take_operation(somebody=somebody)
+
+    async def _counts(self) -> bool:
+        standings, claims = self.services.standings, self.claims
+        assert claims is not None
+        if standings.is_refused(claims):
+            return False
+        if standings.is_seen(claims):
+            return True
+        try:
+            await self.person()
+        except RequestError:
+            return False
+        except (SQLAlchemyError, OSError):
+            return True  # nobody can tell
+        finally:
+            # What comes behind the limit is looked at for itself: a body may be long in coming.
+            await self.look_again()
+        return True
 
     def audit_tenant(self, trail: AuditTrail | None) -> TenantId | None:
         """In whose part of the log an act belongs: of the organisation it concerns, else of whoever acts."""

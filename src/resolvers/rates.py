@@ -60,13 +60,12 @@ class RateTaker:
         self.retry_after_ms = max(self.retry_after_ms or 0, refusal.retry_after_ms)
         return RateLimited.of(refusal)
 
-    async def take_request(self) -> None:
-        """Count one operation of the person's or the API keys', or of the address's where nobody is signed in.
+    async def take_operation(self, *, somebody: bool) -> None:
+        """Count one operation of the person's or the API keys', or of the address's where it is nobody's.
 
-        A session or key that was found to be ended is nobody's: others count against the same limit, whom a flood with
-        it must not shut out. Raises `RequestError` RATE_LIMITED.
+        Raises `RequestError` RATE_LIMITED.
         """
-        if self.claims is None or self.services.standings.is_refused(self.claims):
+        if self.claims is None or not somebody:
             demand = self.by_address(self.limits.anonymous)
         else:
             demand = self.by_person(self.limits.keys if self.claims.user_id is None else self.limits.requests)

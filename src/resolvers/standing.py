@@ -24,7 +24,8 @@ LOOK_SECONDS = 30.0
 BLIND_SECONDS = 1.0
 """The same while Redis is away, so that nobody is told: a change reaches open sockets within two seconds then, too."""
 REFUSED_SECONDS = 60.0
-MOST_REFUSED = 10_000
+SEEN_SECONDS = 2.0
+MOST_REMEMBERED = 10_000
 _WORDS = {
     Refusal.GONE: "This account no longer exists.",
     Refusal.SUSPENDED: "This account is suspended.",
@@ -41,13 +42,17 @@ class Standings:
         self._postgres, self._cache, self._live = postgres, cache, live
         self._refused: dict[UUID, float] = {}
         """Sessions and keys that did not count, and until when that is remembered, by the monotonic clock."""
+        self._seen: dict[UUID, float] = {}
+        """The same of those that did."""
 
     async def person(self, reads: Reads, claims: AccessClaims) -> UserRecord:
         """Whose session it is. Raises `RequestError` UNAUTHENTICATED with the reason when it does not count."""
         copy = await self._cache.get(claims.tenant_id, claims.session_id)
-        if copy is not None and claims.user_id in (None, copy.id):
-            return copy
-        return await self.person_now(reads, claims)
+        if copy is None or claims.user_id not in (None, copy.id):
+            copy = await self.person_now(reads, claims)
+        self._seen.pop(claims.session_id, None)
+        self._seen[claims.session_id] = time.monotonic() + SEEN_SECONDS
+        return copy
 
     async def person_now(self, reads: Reads, claims: AccessClaims) -> UserRecord:
         """As `person`, by PostgreSQL's word alone: for whoever was told of a change, which a copy may not know."""
@@ -59,7 +64,8 @@ class Standings:
             found = await key_standing(reads, claims.session_id, claims.key_hash or b"")
         else:
             found = await standing(reads, claims.user_id, claims.session_id)
-        self._refused.pop(claims.session_id, None)
+        for remembered in (self._refused, self._seen):
+            remembered.pop(claims.session_id, None)  # the newest last
         try:
             person = _good(found)
         except RequestError:
@@ -70,22 +76,22 @@ class Standings:
 
     def is_refused(self, claims: AccessClaims) -> bool:
         """Whether it did not count when it was last asked about, which was not long ago."""
-        now = time.monotonic()
-        # The oldest come first.
-        while self._refused and (len(self._refused) > MOST_REFUSED or next(iter(self._refused.values())) < now):
-            del self._refused[next(iter(self._refused))]
-        return claims.session_id in self._refused
+        return _is_in(self._refused, claims.session_id)
 
-    async def person_in(self, tx: WriteTransaction, claims: AccessClaims) -> UserRecord:
-        """As `person_now`, and nobody suspends, demotes or removes the person before the transaction ends."""
+    def is_seen(self, claims: AccessClaims) -> bool:
+        """Whether it counted when it was last asked about, which was a moment ago."""
+        return _is_in(self._seen, claims.session_id)
+
+    async def person_in(self, tx: WriteTransaction, claims: AccessClaims, *, hold: bool) -> UserRecord:
+        """As `person_now`, in a transaction; and nobody suspends, demotes or removes a person that it is to `hold`."""
         # Two statements: one that has waited for a row sees the others as they were before it waited.
         if claims.user_id is None:
-            await hold_maker(tx, claims.session_id)
-            found = await key_standing(tx, claims.session_id, claims.key_hash or b"")
-        else:
+            if hold:
+                await hold_maker(tx, claims.session_id)
+            return _good(await key_standing(tx, claims.session_id, claims.key_hash or b""))
+        if hold:
             await hold_person(tx, claims.user_id)
-            found = await standing(tx, claims.user_id, claims.session_id)
-        return _good(found)
+        return _good(await standing(tx, claims.user_id, claims.session_id))
 
     async def changed(self, tenant_id: TenantId, session_ids: Sequence[UUID]) -> None:
         """What these sessions are good for has been changed: call after the commit."""
@@ -102,6 +108,14 @@ class Standings:
         """Hear of changes to a tenant's sessions."""
         async with self._live.follow(redis_keys.identity_live(tenant_id)) as feed:
             yield Watch(feed, self._live)
+
+
+def _is_in(remembered: dict[UUID, float], session_id: UUID) -> bool:
+    now = time.monotonic()
+    # The oldest come first, as far as they were remembered in their order.
+    while remembered and (len(remembered) > MOST_REMEMBERED or next(iter(remembered.values())) < now):
+        del remembered[next(iter(remembered))]
+    return remembered.get(session_id, 0.0) > now
 
 
 def _good(found: Standing) -> UserRecord:

@@ -47,7 +47,8 @@ def interpolated(text: str, values: dict[str, str]) -> str:
 def settings_of(service: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Settings:
     """What the service's process would read from its environment, every secret being `letters4digits`."""
     for name, text in service["environment"].items():
-        monkeypatch.setenv(name, interpolated(text, dict.fromkeys(SECRETS, "letters4digits" * 3)))
+        given = dict.fromkeys(SECRETS, "letters4digits" * 3) | {"PUBLIC_URL": "https://colloquy.example"}
+        monkeypatch.setenv(name, interpolated(text, given))
     return Settings()
 
 

@@ -20,11 +20,11 @@ def limited(settings: Settings, **limits: int) -> AbstractAsyncContextManager[Pr
     return running_product(settings.model_copy(update=own), worker=False)
 
 
-async def status(person: Person) -> int:
+async def status(person: Person, query: str = VIEWER) -> int:
     """Of one request."""
     headers = {"authorization": f"Bearer {person.token}"}
     url = f"{person.product.url}/graphql"
-    async with person.product.http.post(url, json={"query": VIEWER}, headers=headers) as response:
+    async with person.product.http.post(url, json={"query": query}, headers=headers) as response:
         return response.status
 
 
