@@ -125,7 +125,11 @@ async def test_limits_hold_for_documents_of_words_alone(stored: Stored) -> None:
     path = stored(office.docx("".join(P("A paragraph of a long report.") for _ in range(4_000))))
     error = await refusal(path, ContentType.DOCX, ParserLimits(max_chars=5_000))
     assert (error.code, "5,000 characters" in error.message) == (ErrorCode.TOO_LARGE, True)
-    error = await refusal(path, ContentType.DOCX, ParserLimits(memory_bytes=12 * 1024 * 1024))
-    assert (error.code, "memory" in error.message) == (ErrorCode.TOO_LARGE, True)
     error = await refusal(path, ContentType.DOCX, ParserLimits(wall_seconds=0.5))
     assert (error.code, error.retryable) == (ErrorCode.TIMED_OUT, True)
+
+
+async def test_a_document_that_takes_all_memory_is_stopped(stored: Stored) -> None:
+    path = stored(office.docx(P("word " * 6_000_000)))
+    error = await refusal(path, ContentType.DOCX, ParserLimits(memory_bytes=24 * 1024 * 1024))
+    assert (error.code, "memory" in error.message) == (ErrorCode.TOO_LARGE, True)
