@@ -45,7 +45,7 @@ _KINDS = (
 )
 
 _MARKUP_SUFFIXES = frozenset({".html", ".htm", ".xhtml", ".shtml"})
-_TAG = re.compile(r"</?[a-z][a-z0-9]*(\s[^<>]*)?/?>", re.IGNORECASE)
+_TAG = re.compile(r"</?[a-z][a-z0-9]*(\s[^<>]*)?/?>|<!(--|doctype\b)", re.IGNORECASE)
 # At the start, where Markdown may have a tag of its own but no document of HTML; behind it markup and not a sentence.
 _HTML = re.compile(
     r"\ufeff?\s*(?>(?:<\?xml[^>]*>|<!--.*?-->)\s*)*(<!doctype\s+html\b[^>]*>|<html(\s[^>]*)?>)\s*(<|\Z)",

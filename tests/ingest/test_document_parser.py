@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -154,6 +155,24 @@ async def test_a_killed_parser_is_a_damaged_document_and_the_next_one_is_read(
         await read_and_kill()
     assert refused.value.code is ErrorCode.CORRUPT
     assert len((await read(path))[1]) == 500
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    # Python aborts where it has no memory left to say so with; MuPDF may be made to fall over.
+    [(signal.SIGABRT, ErrorCode.TOO_LARGE), (signal.SIGSEGV, ErrorCode.CORRUPT), (signal.SIGXCPU, ErrorCode.TIMED_OUT)],
+)
+async def test_what_ended_the_parser_tells_the_reason(
+    stored: Callable[[bytes], Path], sent: signal.Signals, code: ErrorCode
+) -> None:
+    before = children()
+    task = asyncio.create_task(read(stored(pdfs.nested_forms())))
+    await until(lambda: children() - before)
+    [child] = children() - before
+    child.send_signal(sent)
+    with pytest.raises(DocumentError) as refused:
+        await task
+    assert refused.value.code is code
 
 
 async def test_a_consumer_that_stops_early_leaves_no_process(stored: Callable[[bytes], Path]) -> None:

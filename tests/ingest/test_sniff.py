@@ -58,6 +58,8 @@ LATE = office.packed({"[Content_Types].xml": os.urandom(HEAD_BYTES), "word/docum
         (b"<?xml version='1.0'?><!-- saved -->\n<!DOCTYPE html><html>", "page.html", ContentType.HTML),
         (b"<html lang=en>\n<body>Text", "page.html", ContentType.HTML),
         (b"<p>Only a <b>piece</b> of a page.</p>", "page.html", ContentType.HTML),
+        (b"<!-- " + b"All rights reserved. " * 300, "page.html", ContentType.HTML),
+        (b"<!-- " + b"All rights reserved. " * 300, "page.md", ContentType.MARKDOWN),
         ("<!doctype html><html>".encode("utf-16"), "page.html", ContentType.HTML),
         (b'{"html": "<html>"}', "data.json", ContentType.TEXT),
         (b"<?xml version='1.0'?>\n<note>Text</note>", "note.xml", ContentType.TEXT),
