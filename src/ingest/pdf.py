@@ -15,6 +15,7 @@ from ingest.layout import Line, compose
 from ingest.pages import DocumentOpened, ParsedPage, ParserLimits
 from ingest.refusal import Refusal
 from ingest.running import PageLines, without_running
+from ingest.tables import in_rows
 
 _mupdf: Any = pymupdf  # its annotations are incomplete
 _mupdf.TOOLS.mupdf_display_errors(False)
@@ -48,7 +49,7 @@ def read_pdf(path: Path, limits: ParserLimits) -> Iterator[DocumentOpened | Pars
     characters = 0
     has_words = False
     for content in without_running(_page_lines(document, number) for number in range(1, pages + 1)):
-        page = compose(content.number, in_reading_order(content.lines))
+        page = compose(content.number, in_rows(in_reading_order(content.lines)))
         if page.text.count("\ufffd") > _UNREADABLE_SHARE * len(page.text):
             page = ParsedPage(content.number, "", [])
         characters += len(page.text)
