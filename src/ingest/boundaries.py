@@ -61,22 +61,30 @@ class Breaks:
         return self.starts[index] if index < len(self.starts) and self.starts[index] <= high else None
 
 
-def breaks(text: str) -> tuple[Breaks, Breaks]:
-    """The breaks between paragraphs (empty lines), and those between sentences, which include the former. Linear."""
+def breaks(text: str) -> tuple[Breaks, Breaks, frozenset[int]]:
+    """The breaks between paragraphs (empty lines), those between sentences, which include the former, and the ends of
+    a table's rows, which are among these. A row is a line with a tab in it, and no sentence ends inside. Linear."""
     paragraphs: tuple[list[int], list[int]] = ([], [])
     sentences: list[tuple[int, int]] = []
+    rows: list[int] = []
+    in_row = _is_row(text, len(text) - len(text.lstrip()))
     for gap in _GAP.finditer(text):
         start, end = gap.span()
         if start == 0 or end == len(text):
             continue
         newlines = text.count("\n", start, end)
-        ends = newlines > 1 or (newlines and text[end] in _LINE_OPENERS) or _ends_sentence(text, start, end)
+        after_row, in_row = in_row, _is_row(text, end) if newlines else in_row
+        ends = newlines > 1 or (newlines and (after_row or in_row or text[end] in _LINE_OPENERS))
+        if not ends and not in_row:
+            ends = _ends_sentence(text, start, end)
         if not ends or not is_boundary(text, end, start):
             continue
         sentences.append((start, end))
         if newlines > 1:
             paragraphs[0].append(start)
             paragraphs[1].append(end)
+        if after_row:
+            rows.append(start)
     for mark in _ENDS_UNSPACED.finditer(text):
         end = mark.end()
         while end < len(text) and end - mark.end() < _LOOK_BACK and text[end] in _CLOSING:
@@ -85,7 +93,14 @@ def breaks(text: str) -> tuple[Breaks, Breaks]:
         if not glued and is_boundary(text, end, mark.start()):
             sentences.append((end, end))
     sentences.sort()
-    return Breaks(*paragraphs), Breaks([end for end, _ in sentences], [start for _, start in sentences])
+    ends_and_starts = Breaks([end for end, _ in sentences], [start for _, start in sentences])
+    return Breaks(*paragraphs), ends_and_starts, frozenset(rows)
+
+
+def _is_row(text: str, start: int) -> bool:
+    """Whether the line that begins with the word at `start` has cells."""
+    end = text.find("\n", start)
+    return text.find("\t", start, end if end >= 0 else len(text)) >= 0
 
 
 def _ends_sentence(text: str, start: int, end: int) -> bool:

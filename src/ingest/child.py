@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import orjson
@@ -27,6 +27,8 @@ from ingest.sniff import ContentType
 from ingest.text import read_text
 from ingest.wire import LENGTH_BYTES, OUT_OF_MEMORY
 
+Reader = Callable[[Path, ParserLimits], Iterator[DocumentOpened | ParsedPage]]
+
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -35,18 +37,17 @@ def main() -> None:
     path, content_type = Path(request.pop("path")), ContentType(request.pop("content_type"))
     limits = ParserLimits(**request)
     _die_with_parent()
-    if content_type is ContentType.PDF:
-        import ingest.pdf  # noqa: F401 - before the limits, which are for the document and not for the library
+    read = _reader(content_type)  # before the limits, which are for the document and not for the library
     _limit(limits)
     with socket.socket(fileno=0) as pipe:
-        _send(pipe, path, content_type, limits)
+        _send(pipe, read(path, limits))
         # Until the parent closes its end, or kills this process group.
         pipe.recv(1)
 
 
-def _send(pipe: socket.socket, path: Path, content_type: ContentType, limits: ParserLimits) -> None:
+def _send(pipe: socket.socket, events: Iterator[DocumentOpened | ParsedPage]) -> None:
     try:
-        for event in _events(path, content_type, limits):
+        for event in events:
             _send_frame(pipe, _encoded(event))
         _send_frame(pipe, {"kind": "end"})
     except Refusal as refusal:
@@ -60,15 +61,42 @@ def _send(pipe: socket.socket, path: Path, content_type: ContentType, limits: Pa
         _send_frame(pipe, {"kind": "failed", "detail": traceback.format_exc(limit=-8)[-4000:]})
 
 
-def _events(path: Path, content_type: ContentType, limits: ParserLimits) -> Iterator[DocumentOpened | ParsedPage]:
-    if content_type is ContentType.PDF:
-        from ingest.pdf import read_pdf  # PyMuPDF is loaded for PDFs alone
+def _reader(content_type: ContentType) -> Reader:
+    """The function that reads documents of this type; only its own library is loaded."""
+    match content_type:
+        case ContentType.PDF:
+            from ingest.pdf import read_pdf
 
-        yield from read_pdf(path, limits)
-    else:
-        page, encoding = read_text(path.read_bytes(), limits.max_chars)
+            return read_pdf
+        case ContentType.DOCX:
+            from ingest.docx import read_docx
+
+            return _whole(read_docx)
+        case ContentType.EPUB:
+            from ingest.epub import read_epub
+
+            return read_epub
+        case ContentType.HTML:
+            from ingest.html import read_html
+
+            return _whole(read_html)
+        case ContentType.CSV:
+            from ingest.csv_rows import read_csv
+
+            return _whole(read_csv)
+        case ContentType.TEXT | ContentType.MARKDOWN:
+            return _whole(read_text)
+
+
+def _whole(read: Callable[[bytes, int], tuple[ParsedPage, str | None]]) -> Reader:
+    """Reads a document without pages: its text, and its encoding where it has one."""
+
+    def events(path: Path, limits: ParserLimits) -> Iterator[DocumentOpened | ParsedPage]:
+        page, encoding = read(path.read_bytes(), limits.max_chars)
         yield DocumentOpened(None, encoding)
         yield page
+
+    return events
 
 
 def _encoded(event: DocumentOpened | ParsedPage) -> dict[str, object]:

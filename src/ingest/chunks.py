@@ -29,15 +29,15 @@ def chunk_page(text: str, size: int = 500, overlap: int = 50) -> list[Span]:
     with white space. It ends with a paragraph if one ends in its second half, else with a sentence, else with a word,
     else (scripts without spaces, long tokens) with a character as readers see it; only a character longer than three
     quarters of a passage is cut. The next passage begins up to `overlap` code points before that end: with the first
-    sentence that begins there, else with the first word. (A mark that is
-    carried by white space counts as beginning where the mark does.)
+    sentence that begins there, else with the first word; after a table's row it begins with the next line. (A mark that
+    is carried by white space counts as beginning where the mark does.)
 
     Raises ValueError unless 0 <= 4 * overlap < size. Time is linear in the text's length.
     """
     if not 0 <= 4 * overlap < size:
         raise ValueError(f"overlap {overlap} must be at least 0 and less than a quarter of size {size}")
     spans: list[Span] = []
-    paragraphs, sentences = breaks(text)
+    paragraphs, sentences, rows = breaks(text)
     limit = len(text.rstrip())
     start = _next_ink(text, 0)
     while start < limit:
@@ -46,7 +46,8 @@ def chunk_page(text: str, size: int = 500, overlap: int = 50) -> list[Span]:
             break
         end = _end(text, start, size, overlap, paragraphs, sentences)
         spans.append(Span(start, end))
-        start = _next_start(text, start, end, overlap, sentences)
+        # Half a row says nothing, and would pass for a whole one.
+        start = _next_ink(text, end) if end in rows else _next_start(text, start, end, overlap, sentences)
     return spans
 
 

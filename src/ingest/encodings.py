@@ -79,8 +79,11 @@ _WORD_BEYOND_LATIN = re.compile(r"(?:(?![\x00-\u024f])[^\W\d_]){3}|[\u3040-\u30f
 _TURKISH = re.compile(r"^(?=(?:[^ðþýÐÞÝ]*[ðþýÐÞÝ]){3})(?=[^çüÇÜ]*[çüÇÜ])[^áíúæ]*$")
 
 
-def legacy_encoding(data: bytes) -> str | None:
-    """The Python name of the encoding that the bytes are in; None where they are legible in none that is in use."""
+def legacy_encoding(data: bytes, declared: str | None = None) -> str | None:
+    """The Python name of the encoding that the bytes are in; None where they are legible in none that is in use.
+
+    `declared`, the Python name of the one that the file says it is in, is taken where it fits as well as any other.
+    """
     sample = _telling_lines(data)
     western = _decoded(sample, _WESTERN)
     if western is not None and not _LETTERS_BEYOND_ASCII.search(western) and not _ODD.search(western):
@@ -88,7 +91,7 @@ def legacy_encoding(data: bytes) -> str | None:
         return _WESTERN
     confidences: dict[str, float] = {}
     oddities: dict[str, float] = {}
-    for encoding, confidence in _proposed(sample):
+    for encoding, confidence in [*_proposed(sample), *([(declared, 0.0)] if declared else [])]:
         text = _decoded(sample, encoding)
         if text is not None and encoding not in confidences:
             confidences[encoding] = confidence
@@ -98,6 +101,8 @@ def legacy_encoding(data: bytes) -> str | None:
         return None
     fitting = {name: confidence for name, confidence in confidences.items() if oddities[name] <= fewest + _TIE}
     best = max(fitting, key=lambda name: fitting[name])
+    if declared in fitting:
+        return declared
     if _WESTERN in fitting:
         share = 1 / _MAC_MUST_WIN_BY if best == "mac-roman" else _NEAR
         if fitting[best] < _SLIGHT or fitting[_WESTERN] >= fitting[best] * share:

@@ -49,7 +49,7 @@ _UNSPACED = re.compile("[\u2e80-\u312f\u3190-\u9fff\uf900-\ufaff\uff00-\uffef]")
 
 
 def compose(number: int, lines: list[Line]) -> ParsedPage:
-    """The page's cleaned text. Lines are taken in the given order, which is the order that they were set in.
+    """The page's cleaned text. Lines are taken in the given order, which is the order that they are read in.
 
     The source map leads back to the lines' texts, each stripped of white space at its ends, joined by `\\n` (by a tab
     between the cells of a row).
@@ -94,6 +94,8 @@ def _cells(assembly: Assembly, text: str) -> None:
 
 def _join(assembly: Assembly, seam: _Seam, words: frozenset[str], text: str) -> str:
     """Append what belongs between two rows; returns what of the second row is still to be appended."""
+    if seam.opens_flow and _goes_on_above(seam.before, seam.after):
+        return _continue(assembly, seam.before.text, words, text)
     if seam.opens_flow:
         assembly.replace("\n", "\n" if _neighbours(seam.before, seam.after) else "\n\n")
         return text
@@ -198,6 +200,20 @@ def _flows_on(before: Line, after: Line, pitch: float) -> bool:
     if not _under(before, after):
         return False
     return after.baseline - before.baseline <= _PARAGRAPH_PITCH * pitch
+
+
+def _goes_on_above(before: Line, after: Line) -> bool:
+    """Whether a sentence goes on at the top of the next column."""
+    return (
+        before.horizontal
+        and after.horizontal
+        and after.baseline < before.baseline
+        and after.x0 > before.x0 + 2 * before.size
+        and _same_style(before, after)
+        and "\t" not in before.text + after.text
+        and after.text[0].islower()
+        and not _ENDED.search(before.text)
+    )
 
 
 def _right_edge(flow: list[Line], columns: list[list[Line]]) -> float:

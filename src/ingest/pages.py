@@ -32,9 +32,9 @@ class DocumentOpened:
     """The first event of every document that can be opened."""
 
     pages: int | None
-    """None where the file has no pages (text); one `ParsedPage` follows then."""
+    """None where the file has no pages (all but PDF and EPUB, whose pages are chapters); one `ParsedPage` follows."""
     encoding: str | None
-    """How a text file was encoded, by Python's name; None for a PDF."""
+    """How a file of text, HTML or CSV was encoded, by Python's name; None for what is packed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,8 @@ def _text(value: object) -> str:
 
 
 def _code_of(status: int) -> ErrorCode:
-    if status == OUT_OF_MEMORY:
+    # Python gives up by SIGABRT where there is no memory left to raise MemoryError with.
+    if status in (OUT_OF_MEMORY, -signal.SIGABRT):
         return ErrorCode.TOO_LARGE
     return ErrorCode.TIMED_OUT if status == -signal.SIGXCPU else ErrorCode.CORRUPT
 

@@ -10,9 +10,12 @@ from typing import Any
 import pymupdf
 
 from core.errors import ErrorCode
+from ingest.columns import in_reading_order
 from ingest.layout import Line, compose
 from ingest.pages import DocumentOpened, ParsedPage, ParserLimits
 from ingest.refusal import Refusal
+from ingest.running import PageLines, without_running
+from ingest.tables import in_rows
 
 _mupdf: Any = pymupdf  # its annotations are incomplete
 _mupdf.TOOLS.mupdf_display_errors(False)
@@ -28,7 +31,7 @@ _UNREADABLE_SHARE = 0.3
 
 
 def read_pdf(path: Path, limits: ParserLimits) -> Iterator[DocumentOpened | ParsedPage]:
-    """The number of pages, then each page's text in order.
+    """The number of pages, then each page's text in order, without what is the same on all of them.
 
     Raises Refusal: ENCRYPTED, CORRUPT (with the page where one is to blame), EMPTY without pages, TOO_MANY_PAGES,
     TOO_LARGE beyond `limits.max_chars`, and NO_TEXT after the last page where there was no word on any of them.
@@ -45,10 +48,10 @@ def read_pdf(path: Path, limits: ParserLimits) -> Iterator[DocumentOpened | Pars
     yield DocumentOpened(pages, None)
     characters = 0
     has_words = False
-    for number in range(1, pages + 1):
-        page = compose(number, _lines(document, number))
+    for content in without_running(_page_lines(document, number) for number in range(1, pages + 1)):
+        page = compose(content.number, in_rows(in_reading_order(content.lines)))
         if page.text.count("\ufffd") > _UNREADABLE_SHARE * len(page.text):
-            page = ParsedPage(number, "", [])
+            page = ParsedPage(content.number, "", [])
         characters += len(page.text)
         if characters > limits.max_chars:
             raise Refusal(ErrorCode.TOO_LARGE, limits.max_chars)
@@ -87,18 +90,19 @@ def _is_truncated(document: Any, path: Path) -> bool:
         return b"%%EOF" not in file.read()
 
 
-def _lines(document: Any, number: int) -> list[Line]:
+def _page_lines(document: Any, number: int) -> PageLines:
     try:
         content = document.load_page(number - 1).get_text("dict", flags=_FLAGS)
     except Exception as error:
         _raise_if_memory(error)
         raise Refusal(ErrorCode.CORRUPT, number) from error
-    return [
+    lines = [
         _line(line, index)
         for index, block in enumerate(content["blocks"])
         for line in block.get("lines", ())
         if line["spans"]
     ]
+    return PageLines(number, content["height"], lines)
 
 
 def _line(line: dict[str, Any], block: int) -> Line:

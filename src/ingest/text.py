@@ -21,6 +21,7 @@ _MARKS: tuple[tuple[bytes, str], ...] = (
 )
 _STRAY = 0.4
 """Bytes that make sense in no encoding are damage in plain text while they are no more than this share of the file."""
+_TAG = re.compile(rb"<[^<>]*>")
 _LINE_END = re.compile("\r\n?")
 
 
@@ -34,17 +35,23 @@ def read_text(data: bytes, max_chars: int) -> tuple[ParsedPage, str]:
     decoded, encoding = decode(data)
     if len(decoded) > max_chars:
         raise Refusal(ErrorCode.TOO_LARGE, max_chars)
-    assembly = Assembly()
-    assembly.clean(_LINE_END.sub("\n", decoded))
-    text = assembly.text
-    if not text or text.isspace():
+    page = cleaned(None, decoded)
+    if not page.text or page.text.isspace():
         raise Refusal(ErrorCode.EMPTY)
-    return ParsedPage(None, text, assembly.source_map), encoding
+    return page, encoding
 
 
-def decode(data: bytes) -> tuple[str, str]:
+def cleaned(number: int | None, text: str) -> ParsedPage:
+    """A page of written text: line ends are `\\n`, and what PostgreSQL or a reader could do nothing with is gone."""
+    assembly = Assembly()
+    assembly.clean(_LINE_END.sub("\n", text))
+    return ParsedPage(number, assembly.text, assembly.source_map)
+
+
+def decode(data: bytes, declared: str | None = None) -> tuple[str, str]:
     """The text and the encoding's Python name: by byte order mark, as UTF-8, then by its statistics.
 
+    `declared` is the name that markup gives to its encoding, empty for none: a hint for the statistics.
     Raises Refusal: CORRUPT where no encoding fits.
     """
     for mark, encoding in _MARKS:
@@ -60,9 +67,25 @@ def decode(data: bytes) -> tuple[str, str]:
     # In texts of other encodings there are at least twice as many.
     if bad <= beyond_ascii:
         return damaged, "utf-8"
-    legacy = legacy_encoding(data)
+    # What markup declares is not to be counted among its words.
+    legacy = legacy_encoding(data if declared is None else _TAG.sub(b" ", data), _known(declared))
     if legacy is not None:
         return data.decode(legacy, errors="replace"), legacy
     if len(BEYOND_ASCII.findall(data)) <= len(data) * _STRAY:
         return damaged, "utf-8"
     raise Refusal(ErrorCode.CORRUPT)
+
+
+def _known(declared: str | None) -> str | None:
+    """Python's name of a declared encoding; None where it says nothing."""
+    if declared is None:
+        return None
+    try:
+        found = codecs.lookup(declared)
+    except (LookupError, ValueError):
+        return None
+    # Codecs that make no text of bytes are found by name, too.
+    if not found._is_text_encoding:
+        return None
+    # What calls itself Latin-1 or ASCII is read as Windows-1252 by every browser.
+    return "cp1252" if found.name in ("iso8859-1", "ascii") else found.name

@@ -22,7 +22,8 @@ _PIECE_BYTES = 1024 * 1024
 @strawberry.input
 class UploadDocumentInput:
     file: Upload = strawberry.field(
-        description="PDF, plain text or Markdown, by the GraphQL multipart request specification."
+        description="PDF, Word (.docx), EPUB, HTML, CSV, Markdown or plain text, "
+        "by the GraphQL multipart request specification."
     )
     name: str | None = strawberry.field(
         default=None,

@@ -120,7 +120,7 @@ def uploading(page: Page) -> None:
         path = Path(folder) / "from-the-browser.txt"
         # Never the same twice: the product refuses a document that it has.
         path.write_text(f"{DOCUMENT}\nReference {uuid4()}\n")
-        page.get_by_label("Document (PDF, TXT or Markdown)").set_input_files(path)
+        page.get_by_label("Document (PDF, Word, EPUB, HTML, CSV, TXT or Markdown)").set_input_files(path)
         page.get_by_role("button", name="Upload", exact=True).click()
         expect(page.get_by_role("status").filter(has_text="Ready")).to_be_visible(timeout=60_000)
 

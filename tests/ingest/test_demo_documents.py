@@ -53,10 +53,10 @@ async def test_a_fact_stands_whole_in_one_passage(name: str, sentence: str) -> N
     assert any(sentence in passage for passage in passages)
 
 
-def test_only_the_parsers_process_loads_pymupdf() -> None:
+def test_only_the_parsers_process_loads_what_reads_formats() -> None:
     code = (
         "import sys, ingest.parser, ingest.chunks, ingest.sniff, ingest.child;"
-        "print([name for name in sys.modules if name.startswith(('pymupdf', 'fitz'))])"
+        "print([name for name in sys.modules if name.startswith(('pymupdf', 'fitz', 'lxml', 'mammoth'))])"
     )
     source = str(Path(sys.modules["ingest"].__path__[0]).parent)
     loaded = subprocess.run(

@@ -141,7 +141,15 @@ def test_chinese_lines_are_joined_without_a_space() -> None:
 
 
 def test_a_new_column_begins_a_paragraph() -> None:
-    assert text_of(line("left column", 700), line("right column", 100, x=300, block=1)) == "left column\n\nright column"
+    assert text_of(line("Left column", 700), line("Right column", 100, x=300, block=1)) == "Left column\n\nRight column"
+    assert text_of(line("It ends here.", 700), line("on it goes", 100, x=300, block=1)) == "It ends here.\n\non it goes"
+
+
+def test_a_sentence_goes_on_at_the_top_of_the_next_column() -> None:
+    page = compose(1, [line("The rest of this docu-", 700), line("ment is here.", 100, x=300, block=1)])
+    assert page.text == "The rest of this document is here."
+    assert page.source_map == [(0, 21, 0), (21, 34, 23)]
+    assert text_of(line("The rest of it", 700), line("is here.", 100, x=300, block=1)) == "The rest of it is here."
 
 
 def test_turned_lines_are_kept_apart() -> None:

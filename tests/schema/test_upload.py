@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+import office
 import pdfs
 from core.settings import Settings
+from ingest.sniff import ContentType
 from multipart import upload
 from owner import as_owner, counts, kept_files, set_role, uuid_of
 from product import PROGRESS, Person, Product, running_product
@@ -20,6 +22,8 @@ DOCUMENT = """query($id: ID!) { node(id: $id) { ... on Document {
 PAGE = "query($id: ID!, $n: Int!) { node(id: $id) { ... on Document { page(number: $n) { number text } } } }"
 TEXT = "Die Fähre nach Vexholm legt um halb acht ab. Sie fährt von Steg neun.\n\n".encode() * 30
 MARKDOWN = b"# Tides\n\nThe tide at Brenn turns **twice** a day.\n\n- high water at noon\n- low water at six\n"
+HTML = b"<!DOCTYPE html><html><nav>Home</nav><h1>Tides</h1><p>High water is <b>at noon</b>.</p></html>"
+CHAPTER = office.chapter("<h1>Tides</h1><p>High water is <b>at noon</b>.</p>")
 
 
 async def document(person: Person, document_id: str) -> dict[str, Any]:
@@ -68,8 +72,12 @@ async def assert_nothing_left(of: Product | Person) -> None:
         (TEXT, "fähre.txt", "text/plain", None),
         (TEXT.decode().encode("utf-16"), "from windows.txt", "text/plain", None),
         (MARKDOWN, "tides.md", "text/markdown", None),
+        (HTML, "tides.html", "text/html", None),
+        (office.docx(office.paragraph("High water is at noon.")), "tides.docx", ContentType.DOCX.value, None),
+        (office.epub([CHAPTER, CHAPTER]), "tides.epub", "application/epub+zip", 2),
+        (b"pier,water\nBrenn,high at noon\nVexholm,low at six\n", "tides.csv", "text/csv", None),
     ],
-    ids=["pdf", "pdf by its content", "text", "utf-16", "markdown"],
+    ids=["pdf", "pdf by its content", "text", "utf-16", "markdown", "html", "docx", "epub", "csv"],
 )
 async def test_a_good_file_becomes_searchable_and_its_chunks_quote_its_pages(
     product: Product, content: bytes, name: str, content_type: str, pages: int | None
@@ -143,8 +151,8 @@ async def test_two_organisations_may_have_the_same_bytes(product: Product) -> No
     ("content", "name", "code", "words"),
     [
         (b"This is a letter, not a PDF.\n" * 20, "letter.pdf", "UNSUPPORTED_TYPE", "letter.pdf is named .pdf but is"),
-        (os.urandom(5000), "rubbish.txt", "UNSUPPORTED_TYPE", "rubbish.txt is not a PDF or a text file"),
-        (b"PK\x03\x04" + os.urandom(500), "report.docx", "UNSUPPORTED_TYPE", "an Office document or a ZIP"),
+        (os.urandom(5000), "rubbish.txt", "UNSUPPORTED_TYPE", "rubbish.txt is not a document of a kind"),
+        (b"PK\x03\x04" + os.urandom(500), "report.xlsx", "UNSUPPORTED_TYPE", "report.xlsx is a ZIP archive"),
         (b"", "empty.txt", "EMPTY", "empty.txt is empty (0 bytes)"),
         (b"", "empty.pdf", "EMPTY", "empty.pdf is empty (0 bytes)"),
     ],
@@ -168,8 +176,16 @@ async def test_a_file_that_is_no_document_is_refused_and_leaves_nothing(
         (pdfs.truncated(), "half.pdf", "CORRUPT", "damaged"),
         (pdfs.empty(), "blank.pdf", "EMPTY", "no pages"),
         (b" \n\t\n" * 50, "blank.txt", "EMPTY", "nothing but white space"),
+        (office.encrypted_docx(), "secret.docx", "ENCRYPTED", "protected by a password"),
+        (office.packed({"notes.txt": "x"}), "letter.docx", "UNSUPPORTED_TYPE", "but it is none"),
+        (office.docx(office.paragraph("x"), {"word/bomb.xml": b" " * 80_000_000}), "bomb.docx", "TOO_LARGE", "memory"),
+        (office.epub([CHAPTER] * 2, missing=[1]), "torn.epub", "CORRUPT", "chapter 2"),
+        (b"<!DOCTYPE html><img src=scan.png>", "scan.html", "NO_TEXT", "No text was found"),
     ],
-    ids=["encrypted", "image-only", "truncated", "no pages", "white space"],
+    ids=[
+        *("encrypted", "image-only", "truncated", "no pages", "white space"),
+        *("encrypted docx", "no docx", "bomb", "torn epub", "scan in html"),
+    ],
 )
 async def test_a_document_that_cannot_be_read_fails_with_its_reason_and_may_come_again(
     product: Product, content: bytes, name: str, code: str, words: str

@@ -18,7 +18,9 @@ def ask_command(
     question: Annotated[str, typer.Argument(help="What to ask, in quotes.", show_default=False)],
     file: Annotated[
         Path | None,
-        typer.Option("--file", "-f", help="A PDF, text or Markdown file to upload first.", show_default=False),
+        typer.Option(
+            "--file", "-f", help="A PDF, Word, EPUB, HTML, CSV or text file to upload first.", show_default=False
+        ),
     ] = None,
     url: Annotated[
         str | None,

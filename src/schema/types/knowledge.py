@@ -49,7 +49,9 @@ class Document(Node):
     status: DocumentStatus
     progress: DocumentProgress = computed(lambda record: Progress(record, None))
     failure: Failure | None = computed(failure_of)
-    page_count: int | None = strawberry.field(description="Null where the file has no pages, or is not read yet.")
+    page_count: int | None = strawberry.field(
+        description="Null where the file has no pages, or is not read yet. An EPUB's pages are its chapters."
+    )
     chunk_count: int = computed(lambda record: record.chunks_total or 0, "0 until the file has been read.")
     page: DocumentPage | None = strawberry.field(
         resolver=_page,

@@ -71,8 +71,13 @@ function UploadForm() {
   return (
     <form className="panel-body" onSubmit={submit} aria-label="Upload a document">
       <label>
-        Document (PDF, TXT or Markdown)
-        <input name="file" type="file" accept=".pdf,.txt,.md,.markdown,application/pdf,text/plain,text/markdown" required />
+        Document (PDF, Word, EPUB, HTML, CSV, TXT or Markdown)
+        <input
+          name="file"
+          type="file"
+          accept=".pdf,.docx,.epub,.html,.htm,.xhtml,.csv,.tsv,.txt,.md,.markdown,application/pdf,application/epub+zip,text/*"
+          required
+        />
       </label>
       <button type="submit" className="graphiql-button" disabled={step !== null}>
         Upload
