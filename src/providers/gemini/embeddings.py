@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
+from providers import failures
 from providers.base import EmbeddingProvider
-from providers.gemini import failures
 from providers.gemini.connection import GeminiConnection
 
 _log = structlog.get_logger(__name__)
