@@ -26,10 +26,12 @@ from gemini_server import (
 )
 from tls_relay import Relay
 
+from openai_embeddings import EmbeddingsServer, embeddings_server
 from openai_server import OpenAIServer, openai_server
 
 __all__ = [
     "Cut",
+    "EmbeddingsServer",
     "Fail",
     "GeminiServer",
     "OpenAIServer",
@@ -41,6 +43,7 @@ __all__ = [
     "gemini",
     "in_time",
     "openai",
+    "openai_embeddings",
     "relayed",
 ]
 
@@ -85,6 +88,20 @@ async def openai(settings: Settings, **changes: object) -> AsyncIterator[tuple[O
             "openai_base_url": server.base_url,
             "provider_timeout": 5.0,
             "provider_retry_pause": 0.01,
+            **changes,
+        }
+        yield server, Settings.model_validate(settings.model_dump() | values)
+
+
+@asynccontextmanager
+async def openai_embeddings(settings: Settings, **changes: object) -> AsyncIterator[tuple[EmbeddingsServer, Settings]]:
+    """A stand-in for a compatible server's embeddings, and settings of a product whose new tenants' vectors are its."""
+    async with embeddings_server() as server:
+        values = {
+            "chat_provider": "local",
+            "embedding_provider": "openai",
+            "openai_embedding_base_url": server.base_url,
+            "provider_timeout": 5.0,
             **changes,
         }
         yield server, Settings.model_validate(settings.model_dump() | values)

@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     """By default the one whose GEMINI_API_KEY, OPENAI_API_KEY or OPENAI_BASE_URL is set, else `local`."""
     fallback_chat_provider: ChatProviderName | None = None
     """Asked where the first one's tries are used up before it has written anything."""
-    embedding_provider: Literal["local", "gemini"] = "local"
+    embedding_provider: Literal["local", "gemini", "openai"] = "local"
     """For new tenants; a tenant keeps the vector space that its documents are in."""
     gemini_api_key: SecretStr | None = None
     gemini_chat_model: str = "gemini-2.5-flash"
@@ -116,6 +116,16 @@ class Settings(BaseSettings):
     openai_base_url: str | None = None
     """Of a compatible server, such as `http://127.0.0.1:11434/v1`; by default the vendor's."""
     openai_chat_model: str = "gpt-4.1-mini"
+    openai_embedding_base_url: str | None = None
+    """Of a server for embeddings alone; it gets no key but its own."""
+    openai_embedding_api_key: SecretStr | None = None
+    openai_embedding_model: str = "text-embedding-3-small"
+    openai_embedding_dimensions: int | None = Field(None, ge=1, le=4_000)
+    """Numbers of a vector, by default the model's own; pgvector indexes no more of halfvec."""
+    openai_embedding_batch: int = Field(100, ge=1, le=2_048)
+    """Texts to a request: Gemini's limit, which is the least of the large vendors'; OpenAI's is the most."""
+    openai_embedding_max_distance: float | None = Field(None, gt=0, le=2)
+    """Cosine distance above which a passage is not relevant, by default what is known of the model."""
     provider_timeout: float = Field(30.0, gt=0)
     """Seconds to the first token, and between tokens."""
     provider_tries: int = Field(3, ge=1, le=10)

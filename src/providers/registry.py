@@ -10,7 +10,11 @@ LOCAL_MODEL = "all-MiniLM-L6-v2"
 
 
 class Providers:
-    """Chat providers by name (`local`, `gemini`, `openai`), embedding providers by the model id of the vectors."""
+    """Chat providers by name (`local`, `gemini`, `openai`), embedding providers by the model id of the vectors.
+
+    A model id is `model@dimensions`, or `LOCAL_MODEL`: it names the vector space, and so what is stored stays in use
+    whatever is set for new tenants.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -29,14 +33,7 @@ class Providers:
         if model_id is None:
             model_id = self._default_model_id()
         if model_id not in self._embeddings:
-            provider = self._make_embeddings(model_id)
-            if provider.model_id != model_id:
-                raise ProviderError(
-                    ErrorCode.PROVIDER_UNAVAILABLE,
-                    "The model that these documents were embedded with is not set up here.",
-                    retryable=False,
-                )
-            self._embeddings[model_id] = provider
+            self._embeddings[model_id] = self._make_embeddings(model_id)
         return self._embeddings[model_id]
 
     async def check(self) -> None:
@@ -49,6 +46,7 @@ class Providers:
         await self._check_chat("CHAT_PROVIDER", first)
         if second is not None:
             await self._check_chat("FALLBACK_CHAT_PROVIDER", second)
+        await self._check_embeddings()
 
     async def _check_chat(self, setting: str, name: str) -> None:
         if name == "gemini":
@@ -73,6 +71,34 @@ class Providers:
             assert isinstance(openai, OpenAIChat)
             await openai.check_model()
 
+    async def _check_embeddings(self) -> None:
+        name = self._settings.embedding_provider
+        if self._openai_embeds:
+            # Also where it is not for new tenants: which space it has decides who embeds in the others.
+            self._openai_space()
+        if name == "gemini":
+            from providers.gemini import GeminiEmbeddings
+
+            if self._settings.gemini_api_key is None:
+                raise ConfigurationError(
+                    "GEMINI_API_KEY: not set, and EMBEDDING_PROVIDER is `gemini`. Set the key, or unset "
+                    "EMBEDDING_PROVIDER."
+                )
+            gemini = self.embeddings()
+            assert isinstance(gemini, GeminiEmbeddings)
+            await gemini.check_model()
+        elif name == "openai":
+            from providers.openai import OpenAIEmbeddings
+
+            if not self._openai_embeds:
+                raise ConfigurationError(
+                    "OPENAI_EMBEDDING_API_KEY: not set, nor is OPENAI_API_KEY, and EMBEDDING_PROVIDER is `openai`. Set "
+                    "one of them, or OPENAI_EMBEDDING_BASE_URL for a server of your own, or unset EMBEDDING_PROVIDER."
+                )
+            openai = self.embeddings()
+            assert isinstance(openai, OpenAIEmbeddings)
+            await openai.check_model()
+
     async def aclose(self) -> None:
         """Close every provider that was made. Safe to call twice."""
         for chat in self._chat.values():
@@ -84,8 +110,17 @@ class Providers:
 
     def _default_model_id(self) -> str:
         if self._settings.embedding_provider == "gemini":
-            return f"{self._settings.gemini_embedding_model}@768"
-        return LOCAL_MODEL
+            return self._gemini_space()
+        return self._openai_space() if self._settings.embedding_provider == "openai" else LOCAL_MODEL
+
+    def _gemini_space(self) -> str:
+        return f"{self._settings.gemini_embedding_model}@768"
+
+    def _openai_space(self) -> str:
+        """Raises `ConfigurationError`."""
+        from providers.openai import space_of
+
+        return space_of(self._settings.openai_embedding_model, self._settings.openai_embedding_dimensions)[0]
 
     def _make_chat(self, name: str) -> ChatProvider:
         # Imported here: the local model and Google's SDK are heavy, and a process pays only for what it uses.
@@ -132,11 +167,64 @@ class Providers:
             from providers.minilm import MiniLmEmbeddings
 
             return MiniLmEmbeddings(self._settings.data_dir / "models")
+        model, _, size = model_id.rpartition("@")
+        vendor = self._vendor_of(model_id) if model and size.isdecimal() else None
+        if vendor == "gemini":
+            return self._make_gemini_embeddings(model, int(size))
+        if vendor == "openai":
+            return self._make_openai_embeddings(model, int(size))
+        raise ProviderError(
+            ErrorCode.PROVIDER_UNAVAILABLE,
+            "The model that these documents were embedded with is not set up here.",
+            retryable=False,
+        )
+
+    def _vendor_of(self, model_id: str) -> str | None:
+        """Who embeds in this space: whoever is set to, else whoever was and is still set up; None: nobody can."""
+        settings = self._settings
+        spaces = {}
+        if settings.gemini_api_key is not None:
+            spaces["gemini"] = self._gemini_space()
+        if self._openai_embeds:
+            spaces["openai"] = self._openai_space()
+        vendors = [vendor for vendor, space in spaces.items() if space == model_id]
+        if vendors:
+            return settings.embedding_provider if settings.embedding_provider in vendors else vendors[0]
+        # A model that was set once. Google's are nowhere else, and a question is taken to no vendor but the documents'.
+        vendor = "gemini" if model_id.startswith("gemini-") else "openai"
+        return vendor if vendor in spaces else None
+
+    @property
+    def _openai_embeds(self) -> bool:
+        """Whether an OpenAI-compatible server for embeddings is set up."""
+        of_their_own = self._settings.openai_embedding_api_key or self._settings.openai_embedding_base_url
+        return bool(of_their_own or self._settings.openai_api_key or self._settings.openai_base_url)
+
+    def _make_openai_embeddings(self, model: str, dimensions: int) -> EmbeddingProvider:
+        from providers.openai import VENDOR_URL, OpenAIEmbeddings
+
+        settings = self._settings
+        key, base_url = settings.openai_embedding_api_key, settings.openai_embedding_base_url
+        if key is None and base_url in (None, settings.openai_base_url):
+            # The key for answers goes to no other address than theirs.
+            key = settings.openai_api_key
+        return OpenAIEmbeddings(
+            api_key=None if key is None else key.get_secret_value(),
+            model=model,
+            dimensions=dimensions,
+            base_url=base_url or settings.openai_base_url or VENDOR_URL,
+            batch_size=settings.openai_embedding_batch,
+            max_distance=settings.openai_embedding_max_distance if model == settings.openai_embedding_model else None,
+            timeout=settings.provider_timeout,
+        )
+
+    def _make_gemini_embeddings(self, model: str, dimensions: int) -> EmbeddingProvider:
         from providers.gemini import GeminiEmbeddings
 
         return GeminiEmbeddings(
             api_key=self._gemini_key(),
-            model=self._settings.gemini_embedding_model,
+            model=model,
+            dimensions=dimensions,
             timeout=self._settings.provider_timeout,
             endpoint=self._settings.gemini_endpoint,
             root_certificates=self._root_certificates(),
