@@ -19,7 +19,7 @@ MOST_PER_MINUTE = 1_000_000
 """One request in 60 microseconds: beyond that nothing is limited."""
 
 
-ChatProviderName = Literal["local", "gemini", "openai"]
+ChatProviderName = Literal["local", "gemini", "openai", "anthropic"]
 
 
 class Settings(BaseSettings):
@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     question_max_chars: int = Field(10_000, ge=1)
 
     chat_provider: ChatProviderName | None = None
-    """By default the one whose GEMINI_API_KEY, OPENAI_API_KEY or OPENAI_BASE_URL is set, else `local`."""
+    """By default the first of `gemini`, `openai` and `anthropic` that has a key or a base URL, else `local`."""
     fallback_chat_provider: ChatProviderName | None = None
     """Asked where the first one's tries are used up before it has written anything."""
     embedding_provider: Literal["local", "gemini", "openai"] = "local"
@@ -126,6 +126,12 @@ class Settings(BaseSettings):
     """Texts to a request: Gemini's limit, which is the least of the large vendors'; OpenAI's is the most."""
     openai_embedding_max_distance: float | None = Field(None, gt=0, le=2)
     """Cosine distance above which a passage is not relevant, by default what is known of the model."""
+    anthropic_api_key: SecretStr | None = None
+    anthropic_base_url: str | None = None
+    """Of a gateway, such as `http://127.0.0.1:4000`; by default the vendor's."""
+    anthropic_model: str = "claude-sonnet-4-6"
+    anthropic_max_tokens: int = Field(8_192, ge=1)
+    """Of an answer: the API wants to be told, and an answer that is longer is cut."""
     provider_timeout: float = Field(30.0, gt=0)
     """Seconds to the first token, and between tokens."""
     provider_tries: int = Field(3, ge=1, le=10)
@@ -289,7 +295,9 @@ class Settings(BaseSettings):
             return self.chat_provider
         if self.gemini_api_key:
             return "gemini"
-        return "openai" if self.openai_api_key or self.openai_base_url else "local"
+        if self.openai_api_key or self.openai_base_url:
+            return "openai"
+        return "anthropic" if self.anthropic_api_key or self.anthropic_base_url else "local"
 
     @property
     def resolved_public_url(self) -> str:

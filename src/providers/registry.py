@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
+from pydantic import SecretStr
+
 from core.errors import ConfigurationError, ErrorCode, ProviderError
 from core.settings import Settings
 from providers.base import ChatProvider, EmbeddingProvider
@@ -9,8 +13,17 @@ from providers.base import ChatProvider, EmbeddingProvider
 LOCAL_MODEL = "all-MiniLM-L6-v2"
 
 
+@runtime_checkable
+class _Checked(Protocol):
+    """A hosted model, whose existence can be asked for."""
+
+    async def check_model(self) -> None:
+        """Raises `ConfigurationError`."""
+        ...
+
+
 class Providers:
-    """Chat providers by name (`local`, `gemini`, `openai`), embedding providers by the model id of the vectors.
+    """Chat providers by name (`local`, `gemini`, `openai`, `anthropic`), embedding providers by the vectors' model id.
 
     A model id is `model@dimensions`, or `LOCAL_MODEL`: it names the vector space, and so what is stored stays in use
     whatever is set for new tenants.
@@ -49,55 +62,47 @@ class Providers:
         await self._check_embeddings()
 
     async def _check_chat(self, setting: str, name: str) -> None:
-        if name == "gemini":
-            from providers.gemini import GeminiChat
+        if name == "local":
+            return
+        if name not in self._set_up():
+            key = f"{name.upper()}_API_KEY"
+            own = "" if name == "gemini" else f", or {name.upper()}_BASE_URL for a server of your own"
+            raise ConfigurationError(
+                f"{key}: not set, and {setting} is `{name}`. Set the key{own}, or unset {setting}."
+            )
+        hosted = self.chat(name)
+        assert isinstance(hosted, _Checked)
+        await hosted.check_model()
 
-            if self._settings.gemini_api_key is None:
-                raise ConfigurationError(
-                    f"GEMINI_API_KEY: not set, and {setting} is `gemini`. Set the key, or unset {setting}."
-                )
-            gemini = self.chat("gemini")
-            assert isinstance(gemini, GeminiChat)
-            await gemini.check_model()
-        elif name == "openai":
-            from providers.openai import OpenAIChat
-
-            if self._settings.openai_api_key is None and self._settings.openai_base_url is None:
-                raise ConfigurationError(
-                    f"OPENAI_API_KEY: not set, and {setting} is `openai`. Set the key, or OPENAI_BASE_URL for a server "
-                    f"of your own, or unset {setting}."
-                )
-            openai = self.chat("openai")
-            assert isinstance(openai, OpenAIChat)
-            await openai.check_model()
+    def _set_up(self) -> set[str]:
+        """The hosted chat providers that have a key, or an address that may need none."""
+        settings = self._settings
+        given = {
+            "gemini": settings.gemini_api_key,
+            "openai": settings.openai_api_key or settings.openai_base_url,
+            "anthropic": settings.anthropic_api_key or settings.anthropic_base_url,
+        }
+        return {name for name, value in given.items() if value}
 
     async def _check_embeddings(self) -> None:
         name = self._settings.embedding_provider
         if self._openai_embeds:
             # Also where it is not for new tenants: which space it has decides who embeds in the others.
             self._openai_space()
-        if name == "gemini":
-            from providers.gemini import GeminiEmbeddings
-
-            if self._settings.gemini_api_key is None:
-                raise ConfigurationError(
-                    "GEMINI_API_KEY: not set, and EMBEDDING_PROVIDER is `gemini`. Set the key, or unset "
-                    "EMBEDDING_PROVIDER."
-                )
-            gemini = self.embeddings()
-            assert isinstance(gemini, GeminiEmbeddings)
-            await gemini.check_model()
-        elif name == "openai":
-            from providers.openai import OpenAIEmbeddings
-
-            if not self._openai_embeds:
-                raise ConfigurationError(
-                    "OPENAI_EMBEDDING_API_KEY: not set, nor is OPENAI_API_KEY, and EMBEDDING_PROVIDER is `openai`. Set "
-                    "one of them, or OPENAI_EMBEDDING_BASE_URL for a server of your own, or unset EMBEDDING_PROVIDER."
-                )
-            openai = self.embeddings()
-            assert isinstance(openai, OpenAIEmbeddings)
-            await openai.check_model()
+        if name == "local":
+            return
+        if name == "gemini" and self._settings.gemini_api_key is None:
+            raise ConfigurationError(
+                "GEMINI_API_KEY: not set, and EMBEDDING_PROVIDER is `gemini`. Set the key, or unset EMBEDDING_PROVIDER."
+            )
+        if name == "openai" and not self._openai_embeds:
+            raise ConfigurationError(
+                "OPENAI_EMBEDDING_API_KEY: not set, nor is OPENAI_API_KEY, and EMBEDDING_PROVIDER is `openai`. Set one "
+                "of them, or OPENAI_EMBEDDING_BASE_URL for a server of your own, or unset EMBEDDING_PROVIDER."
+            )
+        hosted = self.embeddings()
+        assert isinstance(hosted, _Checked)
+        await hosted.check_model()
 
     async def aclose(self) -> None:
         """Close every provider that was made. Safe to call twice."""
@@ -135,7 +140,7 @@ class Providers:
             from providers.gemini import GeminiChat
 
             return GeminiChat(
-                api_key=self._gemini_key(),
+                api_key=self._key("gemini", self._settings.gemini_api_key) or "",
                 model=self._settings.gemini_chat_model,
                 timeout=self._settings.provider_timeout,
                 endpoint=self._settings.gemini_endpoint,
@@ -143,6 +148,8 @@ class Providers:
             )
         if name == "openai":
             return self._make_openai()
+        if name == "anthropic":
+            return self._make_anthropic()
         raise ProviderError(
             ErrorCode.PROVIDER_UNAVAILABLE, "This assistant's provider is not set up here.", retryable=False
         )
@@ -150,17 +157,35 @@ class Providers:
     def _make_openai(self) -> ChatProvider:
         from providers.openai import VENDOR_URL, OpenAIChat
 
-        key = self._settings.openai_api_key
-        if key is None and self._settings.openai_base_url is None:
-            raise ProviderError(
-                ErrorCode.PROVIDER_AUTH, "The provider has no key: OPENAI_API_KEY is not set.", retryable=False
-            )
+        settings = self._settings
         return OpenAIChat(
-            api_key=None if key is None else key.get_secret_value(),
-            model=self._settings.openai_chat_model,
-            base_url=self._settings.openai_base_url or VENDOR_URL,
-            connect_timeout=self._settings.provider_timeout,
+            api_key=self._key("openai", settings.openai_api_key),
+            model=settings.openai_chat_model,
+            base_url=settings.openai_base_url or VENDOR_URL,
+            connect_timeout=settings.provider_timeout,
         )
+
+    def _make_anthropic(self) -> ChatProvider:
+        from providers.anthropic import VENDOR_URL, AnthropicChat
+
+        settings = self._settings
+        return AnthropicChat(
+            api_key=self._key("anthropic", settings.anthropic_api_key),
+            model=settings.anthropic_model,
+            base_url=settings.anthropic_base_url or VENDOR_URL,
+            max_tokens=settings.anthropic_max_tokens,
+            timeout=settings.provider_timeout,
+        )
+
+    def _key(self, name: str, key: SecretStr | None) -> str | None:
+        """None for a server of one's own, which may need none. Raises PROVIDER_AUTH where there is neither."""
+        if name not in self._set_up():
+            raise ProviderError(
+                ErrorCode.PROVIDER_AUTH,
+                f"The provider has no key: {name.upper()}_API_KEY is not set.",
+                retryable=False,
+            )
+        return None if key is None else key.get_secret_value()
 
     def _make_embeddings(self, model_id: str) -> EmbeddingProvider:
         if model_id == LOCAL_MODEL:
@@ -222,20 +247,13 @@ class Providers:
         from providers.gemini import GeminiEmbeddings
 
         return GeminiEmbeddings(
-            api_key=self._gemini_key(),
+            api_key=self._key("gemini", self._settings.gemini_api_key) or "",
             model=model,
             dimensions=dimensions,
             timeout=self._settings.provider_timeout,
             endpoint=self._settings.gemini_endpoint,
             root_certificates=self._root_certificates(),
         )
-
-    def _gemini_key(self) -> str:
-        if self._settings.gemini_api_key is None:
-            raise ProviderError(
-                ErrorCode.PROVIDER_AUTH, "The provider has no key: GEMINI_API_KEY is not set.", retryable=False
-            )
-        return self._settings.gemini_api_key.get_secret_value()
 
     def _root_certificates(self) -> bytes | None:
         path = self._settings.gemini_root_certificates

@@ -114,12 +114,14 @@ async def test_the_distance_limit_that_is_set_is_the_set_model_s() -> None:
     ("settings", "complaint"),
     [
         ({"embedding_provider": "gemini"}, "GEMINI_API_KEY: not set"),
+        ({"chat_provider": "anthropic"}, "ANTHROPIC_API_KEY: not set, and CHAT_PROVIDER is `anthropic`"),
+        ({"fallback_chat_provider": "anthropic"}, "ANTHROPIC_API_KEY: not set, and FALLBACK_CHAT_PROVIDER"),
         ({"embedding_provider": "openai"}, "OPENAI_EMBEDDING_API_KEY: not set"),
         ({"openai_api_key": "o", "openai_embedding_model": "mine"}, "OPENAI_EMBEDDING_DIMENSIONS: not set"),
         ({"openai_api_key": "o", "openai_embedding_model": "a b"}, "OPENAI_EMBEDDING_MODEL: expected"),
     ],
 )
-async def test_what_cannot_embed_is_told_at_the_start(settings: dict[str, Any], complaint: str) -> None:
+async def test_what_is_not_set_up_is_told_at_the_start(settings: dict[str, Any], complaint: str) -> None:
     async with aclosing(providers({"chat_provider": "local", **settings})) as found:
         with pytest.raises(ConfigurationError, match=complaint):
             await found.check()
@@ -133,3 +135,29 @@ async def test_the_start_asks_whether_the_model_is_there(server: EmbeddingsServe
     async with aclosing(providers(settings)) as found:
         with pytest.raises(ConfigurationError, match=r"OPENAI_EMBEDDING_MODEL.*text-embedding-3-small"):
             await found.check()
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({}, "local"),
+        ({"anthropic_api_key": "a"}, "anthropic"),
+        ({"anthropic_base_url": "http://127.0.0.1:1"}, "anthropic"),
+        ({"anthropic_api_key": "a", "openai_base_url": "http://127.0.0.1:1/v1"}, "openai"),
+        ({"anthropic_api_key": "a", **KEYS}, "gemini"),
+        ({"anthropic_api_key": "a", "chat_provider": "local"}, "local"),
+        # Of embeddings alone.
+        ({"openai_embedding_api_key": "o"}, "local"),
+    ],
+)
+async def test_who_answers_without_being_named(settings: dict[str, Any], name: str) -> None:
+    async with aclosing(providers(settings)) as found:
+        assert found.chat().name == name
+
+
+@pytest.mark.parametrize("name", ["gemini", "openai", "anthropic"])
+async def test_an_assistant_s_provider_that_has_no_key_is_told_as_such(name: str) -> None:
+    async with aclosing(providers({})) as found:
+        with pytest.raises(ProviderError, match=f"{name.upper()}_API_KEY is not set") as caught:
+            found.chat(name)
+    assert caught.value.code is ErrorCode.PROVIDER_AUTH
