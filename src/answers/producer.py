@@ -273,6 +273,7 @@ class Attempt:
             failure=failure,
             input_tokens=tokens[0],
             output_tokens=tokens[1],
+            cost=self._services.providers.cost(self._provider, self._model, tokens, cached=self._recall.hit),
             first_token_ms=self._first_token_ms,
             total_ms=self._elapsed_ms(),
             cached=self._recall.hit,

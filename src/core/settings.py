@@ -132,6 +132,8 @@ class Settings(BaseSettings):
     anthropic_model: str = "claude-sonnet-4-6"
     anthropic_max_tokens: int = Field(8_192, ge=1)
     """Of an answer: the API wants to be told, and an answer that is longer is cut."""
+    model_prices: Path | None = None
+    """TOML file with prices that add to those that are shipped, or replace them."""
     provider_timeout: float = Field(30.0, gt=0)
     """Seconds to the first token, and between tokens."""
     provider_tries: int = Field(3, ge=1, le=10)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
 from pydantic import SecretStr
@@ -9,6 +11,8 @@ from pydantic import SecretStr
 from core.errors import ConfigurationError, ErrorCode, ProviderError
 from core.settings import Settings
 from providers.base import ChatProvider, EmbeddingProvider
+from providers.price_table import SHIPPED
+from providers.prices import Prices, read_prices
 
 LOCAL_MODEL = "all-MiniLM-L6-v2"
 
@@ -30,7 +34,9 @@ class Providers:
     """
 
     def __init__(self, settings: Settings) -> None:
+        """Raises `ConfigurationError` for a file of prices that is none."""
         self._settings = settings
+        self._prices = Prices(SHIPPED, () if settings.model_prices is None else read_prices(settings.model_prices))
         self._chat: dict[str, ChatProvider] = {}
         self._embeddings: dict[str, EmbeddingProvider] = {}
 
@@ -48,6 +54,17 @@ class Providers:
         if model_id not in self._embeddings:
             self._embeddings[model_id] = self._make_embeddings(model_id)
         return self._embeddings[model_id]
+
+    def cost(self, provider: str, model: str, tokens: tuple[int | None, int | None], *, cached: bool) -> Decimal | None:
+        """US dollars of an answer that took so many tokens, read and written; None where that is not known.
+
+        Nothing for one that was `cached`, because nobody was asked.
+        """
+        if cached:
+            return Decimal(0)
+        addresses = {"openai": self._settings.openai_base_url, "anthropic": self._settings.anthropic_base_url}
+        today = datetime.now(UTC).date()
+        return self._prices.cost(provider, model, tokens, base_url=addresses.get(provider), on=today)
 
     async def check(self) -> None:
         """At start-up: refuse a hosted model that does not exist. Raises `ConfigurationError`."""

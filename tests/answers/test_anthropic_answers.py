@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from conversing import attempts, retries, text_of
 
 from anthropic_server import (
     AnthropicServer,
@@ -74,23 +75,11 @@ async def person(own: Product, server: AnthropicServer) -> Person:
     return await own.sign_up(f"anthropic{time.monotonic_ns()}@example.test")
 
 
-def steps(events: list[dict[str, Any]]) -> list[str]:
-    """What a person is told while the answer is waited for."""
-    return [event["detail"] for event in events if event.get("step") == "RETRYING"]
-
-
-def text_of(events: list[dict[str, Any]]) -> str:
-    return "".join(event.get("text", "") for event in events)
-
-
-async def attempts(person: Person) -> list[tuple[Any, ...]]:
-    """Who was asked, in order, and how it went."""
-    return await as_owner(
-        person.product.settings,
-        "SELECT provider, model, failure_code, finish_reason, input_tokens, output_tokens FROM answer_attempts "
-        "WHERE tenant_id = $1 ORDER BY epoch, ordinal",
-        person.tenant_id,
-    )
+async def tokens(person: Person) -> tuple[Any, ...]:
+    """What the tenant's one attempt read and wrote."""
+    statement = "SELECT input_tokens, output_tokens FROM answer_attempts WHERE tenant_id = $1"
+    (row,) = await as_owner(person.product.settings, statement, person.tenant_id)
+    return row
 
 
 async def test_an_answer_streams_with_its_citation_and_its_usage(person: Person, server: AnthropicServer) -> None:
@@ -98,7 +87,8 @@ async def test_an_answer_streams_with_its_citation_and_its_usage(person: Person,
     events = await in_time(person.ask(QUESTION))
     assert text_of(events) == "In 1432 [1]."
     assert "1432" in next(e["citation"]["quote"] for e in events if e["__typename"] == "AnswerCitation")
-    assert await attempts(person) == [("anthropic", "claude-sonnet-4-6", None, "COMPLETE", 120, 14)]
+    assert await attempts(person) == [(1, "anthropic", "claude-sonnet-4-6", None, "COMPLETE")]
+    assert await tokens(person) == (120, 14)
     body = server.asked[0].body
     assert "answer" in body["system"].lower()
     assert "It was founded in 1432" in body["messages"][-1]["content"]
@@ -123,9 +113,9 @@ async def test_a_failure_before_the_first_word_is_tried_again_and_told(
 ) -> None:
     server.scripts = [list(failing), list(failing)]
     events = await in_time(person.ask(QUESTION))
-    assert steps(events) == [f"{reason} (try 2 of 3).", f"{reason} (try 3 of 3)."]
+    assert retries(events) == [f"{reason} (try 2 of 3).", f"{reason} (try 3 of 3)."]
     assert events[-1]["__typename"] == "AnswerCompleted"
-    assert [row[:3] for row in await attempts(person)] == [("anthropic", "claude-sonnet-4-6", None)]
+    assert await attempts(person) == [(1, "anthropic", "claude-sonnet-4-6", None, "COMPLETE")]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +132,7 @@ async def test_what_does_not_get_better_is_taken_to_the_fallback(
     assert events[-1]["__typename"] == "AnswerCompleted"
     assert "1432" in text_of(events)
     assert len(server.asked) == asked
-    assert [row[0] for row in await attempts(person)] == ["anthropic", "local"]
+    assert [row[1] for row in await attempts(person)] == ["anthropic", "local"]
 
 
 BEGUN: list[Step] = [Begin(), Block(), Say("In 14")]
@@ -164,9 +154,9 @@ async def test_neither_a_refused_question_nor_a_begun_answer_is_taken_anywhere_e
 ) -> None:
     server.script = script
     events = await in_time(person.ask(QUESTION))
-    assert (events[-1]["failure"]["code"], steps(events), len(server.asked)) == (code, [], 1)
+    assert (events[-1]["failure"]["code"], retries(events), len(server.asked)) == (code, [], 1)
     assert text_of(events) == ("In 14" if script[:2] == BEGUN[:2] else "")
-    ((provider, _, failure, *_),) = await attempts(person)
+    ((_, provider, _, failure, _),) = await attempts(person)
     assert (provider, failure) == ("anthropic", code)
 
 
@@ -183,7 +173,8 @@ async def test_thinking_is_shown_and_an_answer_that_is_cut_at_its_length_is_comp
         if event.get("step") == "THINKING":
             thought.event.set()
     assert (events[-1]["__typename"], text_of(events)) == ("AnswerCompleted", "In 14")
-    assert [row[3:] for row in await attempts(person)] == [("LENGTH", 7, 9)]
+    assert [row[-1] for row in await attempts(person)] == ["LENGTH"]
+    assert await tokens(person) == (7, 9)
 
 
 async def test_a_stopped_answer_ends_the_vendor_s_call(person: Person, server: AnthropicServer) -> None:
