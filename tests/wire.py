@@ -105,6 +105,7 @@ async def openai_embeddings(settings: Settings, **changes: object) -> AsyncItera
             "embedding_provider": "openai",
             "openai_embedding_base_url": server.base_url,
             "provider_timeout": 5.0,
+            "provider_retry_pause": 0.01,
             **changes,
         }
         yield server, Settings.model_validate(settings.model_dump() | values)

@@ -75,7 +75,7 @@ class Attempt:
         self._request: ChatRequest | None = None
         self.following: UUID | None = None
         """Once this answer has ended: the one that the conversation goes on with."""
-        self._ground = Ground(services, tenant_id, claimed)
+        self._ground = Ground(services, tenant_id, claimed, self._tell)
         self._recall = Recall(services.memory.answers, tenant_id, claimed)
 
     def interrupt(self, reason: FailureError | StopRequestedError) -> None:
