@@ -26,10 +26,14 @@ from gemini_server import (
 )
 from tls_relay import Relay
 
+from anthropic_server import AnthropicServer, anthropic_server
+from openai_embeddings import EmbeddingsServer, embeddings_server
 from openai_server import OpenAIServer, openai_server
 
 __all__ = [
+    "AnthropicServer",
     "Cut",
+    "EmbeddingsServer",
     "Fail",
     "GeminiServer",
     "OpenAIServer",
@@ -38,9 +42,11 @@ __all__ = [
     "Say",
     "Step",
     "Until",
+    "anthropic",
     "gemini",
     "in_time",
     "openai",
+    "openai_embeddings",
     "relayed",
 ]
 
@@ -83,6 +89,36 @@ async def openai(settings: Settings, **changes: object) -> AsyncIterator[tuple[O
         values = {
             "chat_provider": "openai",
             "openai_base_url": server.base_url,
+            "provider_timeout": 5.0,
+            "provider_retry_pause": 0.01,
+            **changes,
+        }
+        yield server, Settings.model_validate(settings.model_dump() | values)
+
+
+@asynccontextmanager
+async def openai_embeddings(settings: Settings, **changes: object) -> AsyncIterator[tuple[EmbeddingsServer, Settings]]:
+    """A stand-in for a compatible server's embeddings, and settings of a product whose new tenants' vectors are its."""
+    async with embeddings_server() as server:
+        values = {
+            "chat_provider": "local",
+            "embedding_provider": "openai",
+            "openai_embedding_base_url": server.base_url,
+            "provider_timeout": 5.0,
+            "provider_retry_pause": 0.01,
+            **changes,
+        }
+        yield server, Settings.model_validate(settings.model_dump() | values)
+
+
+@asynccontextmanager
+async def anthropic(settings: Settings, **changes: object) -> AsyncIterator[tuple[AnthropicServer, Settings]]:
+    """A stand-in for Anthropic, and settings of a product that uses it, soon tired of a failure."""
+    async with anthropic_server() as server:
+        values = {
+            "chat_provider": "anthropic",
+            "anthropic_api_key": "test-key-1",
+            "anthropic_base_url": server.base_url,
             "provider_timeout": 5.0,
             "provider_retry_pause": 0.01,
             **changes,

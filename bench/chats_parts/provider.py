@@ -50,7 +50,7 @@ class StampingServer(OpenAIServer):
 
 async def serve(tokens: int, per_second: float, before: float) -> None:
     server = StampingServer()
-    server.script = [Stamped(tokens, per_second, before), Say(finish="stop"), Usage(100, tokens), Done()]  # type: ignore[list-item]
+    server.script = [Stamped(tokens, per_second, before), Say(finish="stop"), Usage(100, tokens), Done()]
     await server.start()
     print(server.base_url, flush=True)
     await asyncio.Event().wait()

@@ -10,6 +10,8 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -25,6 +27,7 @@ _REASONS = {
     ErrorCode.TIMED_OUT: "The model did not answer in time",
     ErrorCode.CONTEXT_TOO_LONG: "The question is too long for the model",
 }
+_Said = TypeVar("_Said")
 log = structlog.get_logger(__name__)
 
 
@@ -76,21 +79,34 @@ class Asking:
                 self._tell(f"{_reason(error)}. Another model is asked.")
 
     async def _several_times(self, candidate: Candidate) -> None:
-        tries = self._settings.provider_tries
-        for number in range(1, tries + 1):
-            try:
-                await self._ask(candidate)
-                return
-            except ProviderError as error:
-                if self._begun() or not error.retryable or number == tries:
-                    raise
-                if too_long(self._settings, error.retry_after):
-                    # Asked again before its time it would refuse again: another model, or the person, is quicker.
-                    raise
-                seconds = pause(self._settings, number, error.retry_after)
-                log.info("provider retried", provider=candidate.provider, code=error.code.value, seconds=seconds)
-                self._tell(f"{_reason(error)}. {_again_in(seconds)} (try {number + 1} of {tries}).")
-            await asyncio.sleep(seconds)
+        ask = partial(self._ask, candidate)
+        await several_times(ask, self._settings, provider=candidate.provider, tell=self._tell, begun=self._begun)
+
+
+async def several_times(
+    ask: Callable[[], Awaitable[_Said]],
+    settings: Settings,
+    *,
+    provider: str,
+    tell: Callable[[str], None],
+    begun: Callable[[], bool] = lambda: False,
+) -> _Said:
+    """What `ask` gives at last, asked as often as is set for as long as it is worth it. Raises its `ProviderError`."""
+    tries = settings.provider_tries
+    for number in range(1, tries + 1):
+        try:
+            return await ask()
+        except ProviderError as error:
+            if begun() or not error.retryable or number == tries:
+                raise
+            if too_long(settings, error.retry_after):
+                # Asked again before its time it would refuse again: another model, or the person, is quicker.
+                raise
+            seconds = pause(settings, number, error.retry_after)
+            log.info("provider retried", provider=provider, code=error.code.value, seconds=seconds)
+            tell(f"{_reason(error)}. {_again_in(seconds)} (try {number + 1} of {tries}).")
+        await asyncio.sleep(seconds)
+    raise AssertionError("unreachable: the last try returns or raises")
 
 
 def pause(settings: Settings, failures: int, retry_after: float | None) -> float:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 
+from answers.asking import several_times
 from answers.budget import Fitted
 from answers.prompt import HISTORY_MESSAGES, RULES
 from answers.retrieval import retrieve
@@ -23,7 +26,11 @@ from providers.follow_ups import standalone
 class Ground:
     """Of one attempt at one answer."""
 
-    def __init__(self, services: Services, tenant_id: TenantId, claimed: ClaimedAnswer) -> None:
+    def __init__(
+        self, services: Services, tenant_id: TenantId, claimed: ClaimedAnswer, tell: Callable[[str], None]
+    ) -> None:
+        """`tell` shows a person that an embedding model is asked again."""
+        self._tell = tell
         self._services, self._tenant_id, self._claimed = services, tenant_id, claimed
         self._before = Said([])
         """What went before the question."""
@@ -84,10 +91,13 @@ class Ground:
         earlier = [turn.text for turn in self._before.turns if turn.role is MessageRole.USER]
         # A transaction of its own, behind the embedding of the question: no connection waits for a model.
         async with aclosing(LazyRead(self._services.postgres, self._tenant_id)) as reads:
-            return await retrieve(
+            search = partial(
+                retrieve,
                 reads,
                 embeddings,
                 standalone(claimed.question, earlier),
                 top_k=self._services.settings.retrieval_top_k,
                 assigned_to=claimed.assigned_to,
             )
+            # The question's embedding comes first: where that fails, nothing else has been done.
+            return await several_times(search, self._services.settings, provider=embeddings.model_id, tell=self._tell)

@@ -76,7 +76,7 @@ class Attempt:
         self._request: ChatRequest | None = None
         self.following: UUID | None = None
         """Once this answer has ended: the one that the conversation goes on with."""
-        self._ground = Ground(services, tenant_id, claimed)
+        self._ground = Ground(services, tenant_id, claimed, self._tell)
         self._recall = Recall(services.memory.answers, tenant_id, claimed)
 
     def interrupt(self, reason: FailureError | StopRequestedError) -> None:
@@ -273,6 +273,7 @@ class Attempt:
             failure=failure,
             input_tokens=tokens[0],
             output_tokens=tokens[1],
+            cost=self._services.providers.cost(self._provider, self._model, tokens, cached=self._recall.hit),
             first_token_ms=self._first_token_ms,
             total_ms=self._elapsed_ms(),
             cached=self._recall.hit,

@@ -87,7 +87,7 @@ def producer_services(
     settings: Settings, jobs: JobServices, cache: Redis, circuit: RedisCircuit, live: LiveChannels
 ) -> ProducerServices:
     """What a process needs that writes answers."""
-    servers = [settings.openai_base_url, settings.gemini_endpoint]
+    servers = [settings.openai_base_url, settings.anthropic_base_url, settings.gemini_endpoint]
     return ProducerServices(
         settings,
         jobs.postgres,

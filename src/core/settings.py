@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from core.model_settings import ModelSettings
 from core.origins import is_origin
 
 MEBIBYTE = 1024 * 1024
@@ -18,10 +19,7 @@ MOST_PER_MINUTE = 1_000_000
 """One request in 60 microseconds: beyond that nothing is limited."""
 
 
-ChatProviderName = Literal["local", "gemini", "openai"]
-
-
-class Settings(BaseSettings):
+class Settings(ModelSettings):
     """Names are the environment variables' in lower case; an empty variable counts as unset."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
@@ -98,31 +96,6 @@ class Settings(BaseSettings):
     parser_memory_bytes: int = Field(1024 * MEBIBYTE, ge=64 * MEBIBYTE)
     question_max_chars: int = Field(10_000, ge=1)
 
-    chat_provider: ChatProviderName | None = None
-    """By default the one whose GEMINI_API_KEY, OPENAI_API_KEY or OPENAI_BASE_URL is set, else `local`."""
-    fallback_chat_provider: ChatProviderName | None = None
-    """Asked where the first one's tries are used up before it has written anything."""
-    embedding_provider: Literal["local", "gemini"] = "local"
-    """For new tenants; a tenant keeps the vector space that its documents are in."""
-    gemini_api_key: SecretStr | None = None
-    gemini_chat_model: str = "gemini-2.5-flash"
-    gemini_embedding_model: str = "gemini-embedding-001"
-    gemini_endpoint: str | None = None
-    """host:port instead of the vendor's, for a gateway or a test server."""
-    gemini_root_certificates: Path | None = None
-    """PEM file with the authorities to trust there instead of the public ones, for a gateway with its own."""
-    openai_api_key: SecretStr | None = None
-    openai_base_url: str | None = None
-    """Of a compatible server, such as `http://127.0.0.1:11434/v1`; by default the vendor's."""
-    openai_chat_model: str = "gpt-4.1-mini"
-    provider_timeout: float = Field(30.0, gt=0)
-    """Seconds to the first token, and between tokens."""
-    provider_tries: int = Field(3, ge=1, le=10)
-    """How often a model is asked that fails before it has written anything."""
-    provider_retry_pause: float = Field(0.5, gt=0)
-    """Seconds before the second try, give or take a quarter; doubled from try to try."""
-    provider_retry_longest: float = Field(20.0, gt=0)
-    """The longest such pause, also where the provider asks for a longer one."""
     merge_longest_ms: float = Field(40.0, ge=0)
     """The longest that a token waits for the next ones in a busy process; 0 sends each at once."""
     merge_from_load: float = Field(0.15, ge=0, le=1)
@@ -281,14 +254,6 @@ class Settings(BaseSettings):
         if self.public_url is not None or self.environment == "production" or self.smtp_url is not None:
             return f"{self.resolved_public_url}/account"
         return None
-
-    @property
-    def resolved_chat_provider(self) -> ChatProviderName:
-        if self.chat_provider is not None:
-            return self.chat_provider
-        if self.gemini_api_key:
-            return "gemini"
-        return "openai" if self.openai_api_key or self.openai_base_url else "local"
 
     @property
     def resolved_public_url(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -100,6 +101,8 @@ class Outcome:
     output_tokens: int | None
     first_token_ms: int | None
     total_ms: int
+    cost: Decimal | None = None
+    """In US dollars, of the tokens of the model that the attempt ended with; None where that is not known."""
     cached: bool = False
     """Whether a model had been asked the same before, and this is what it answered then."""
     given_up: Sequence[GivenUp] = ()
@@ -181,6 +184,7 @@ async def finish(tx: WriteTransaction, claim: Claim, outcome: Outcome, started_a
         "failure_retryable": failure and failure.retryable,
         "input_tokens": outcome.input_tokens,
         "output_tokens": outcome.output_tokens,
+        "cost": outcome.cost,
         "first_token_ms": outcome.first_token_ms,
         "total_ms": outcome.total_ms,
         "cached": outcome.cached,
@@ -227,6 +231,7 @@ def _attempt(
         "failure_code": outcome.failure.code if outcome.failure else None,
         "input_tokens": outcome.input_tokens,
         "output_tokens": outcome.output_tokens,
+        "cost": outcome.cost,
         "first_token_ms": outcome.first_token_ms,
         "total_ms": outcome.total_ms,
         "started_at": started_at,

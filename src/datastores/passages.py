@@ -22,7 +22,7 @@ CANDIDATES = 40
 """How many each half contributes to the fusion."""
 RRF_K = 60
 """Reciprocal rank fusion's constant, from Cormack, Clarke and Büttcher (SIGIR 2009)."""
-_MODEL_ID = re.compile(r"[A-Za-z0-9._@/-]{1,100}")
+_MODEL_ID = re.compile(r"[A-Za-z0-9._:@/-]{1,100}")
 
 # The model's id and dimensions are written into the statement: only then does its partial index apply.
 # search_chunks limits its rows, so it has to know the scope: one call for each scope that the reader may read, and
@@ -121,4 +121,6 @@ def _as_text(vector: npt.NDArray[np.float32]) -> str:
 @lru_cache(maxsize=16)
 def _statement(dimensions: int, model_id: str) -> sa.TextClause:
     assert _MODEL_ID.fullmatch(model_id), model_id
-    return sa.text(_STATEMENT.format(dimensions=dimensions, model_id=model_id, k=RRF_K))
+    # A colon, which stands before Ollama's tags, would begin a parameter.
+    escaped = model_id.replace(":", r"\:")
+    return sa.text(_STATEMENT.format(dimensions=dimensions, model_id=escaped, k=RRF_K))

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Protocol, runtime_checkable
+
+from pydantic import SecretStr
+
 from core.errors import ConfigurationError, ErrorCode, ProviderError
 from core.settings import Settings
 from providers.base import ChatProvider, EmbeddingProvider
+from providers.price_table import SHIPPED
+from providers.prices import Prices, read_prices
 
 LOCAL_MODEL = "all-MiniLM-L6-v2"
 
 
+@runtime_checkable
+class _Checked(Protocol):
+    """A hosted model, whose existence can be asked for."""
+
+    async def check_model(self) -> None:
+        """Raises `ConfigurationError`."""
+        ...
+
+
 class Providers:
-    """Chat providers by name (`local`, `gemini`, `openai`), embedding providers by the model id of the vectors."""
+    """Chat providers by name (`local`, `gemini`, `openai`, `anthropic`), embedding providers by the vectors' model id.
+
+    A model id is `model@dimensions`, or `LOCAL_MODEL`: it names the vector space, and so what is stored stays in use
+    whatever is set for new tenants.
+    """
 
     def __init__(self, settings: Settings) -> None:
+        """Raises `ConfigurationError` for a file of prices that is none."""
         self._settings = settings
+        self._prices = Prices(SHIPPED, () if settings.model_prices is None else read_prices(settings.model_prices))
         self._chat: dict[str, ChatProvider] = {}
         self._embeddings: dict[str, EmbeddingProvider] = {}
 
@@ -29,15 +52,19 @@ class Providers:
         if model_id is None:
             model_id = self._default_model_id()
         if model_id not in self._embeddings:
-            provider = self._make_embeddings(model_id)
-            if provider.model_id != model_id:
-                raise ProviderError(
-                    ErrorCode.PROVIDER_UNAVAILABLE,
-                    "The model that these documents were embedded with is not set up here.",
-                    retryable=False,
-                )
-            self._embeddings[model_id] = provider
+            self._embeddings[model_id] = self._make_embeddings(model_id)
         return self._embeddings[model_id]
+
+    def cost(self, provider: str, model: str, tokens: tuple[int | None, int | None], *, cached: bool) -> Decimal | None:
+        """US dollars of an answer that took so many tokens, read and written; None where that is not known.
+
+        Nothing for one that was `cached`, because nobody was asked.
+        """
+        if cached:
+            return Decimal(0)
+        addresses = {"openai": self._settings.openai_base_url, "anthropic": self._settings.anthropic_base_url}
+        today = datetime.now(UTC).date()
+        return self._prices.cost(provider, model, tokens, base_url=addresses.get(provider), on=today)
 
     async def check(self) -> None:
         """At start-up: refuse a hosted model that does not exist. Raises `ConfigurationError`."""
@@ -49,29 +76,50 @@ class Providers:
         await self._check_chat("CHAT_PROVIDER", first)
         if second is not None:
             await self._check_chat("FALLBACK_CHAT_PROVIDER", second)
+        await self._check_embeddings()
 
     async def _check_chat(self, setting: str, name: str) -> None:
-        if name == "gemini":
-            from providers.gemini import GeminiChat
+        if name == "local":
+            return
+        if name not in self._set_up():
+            key = f"{name.upper()}_API_KEY"
+            own = "" if name == "gemini" else f", or {name.upper()}_BASE_URL for a server of your own"
+            raise ConfigurationError(
+                f"{key}: not set, and {setting} is `{name}`. Set the key{own}, or unset {setting}."
+            )
+        hosted = self.chat(name)
+        assert isinstance(hosted, _Checked)
+        await hosted.check_model()
 
-            if self._settings.gemini_api_key is None:
-                raise ConfigurationError(
-                    f"GEMINI_API_KEY: not set, and {setting} is `gemini`. Set the key, or unset {setting}."
-                )
-            gemini = self.chat("gemini")
-            assert isinstance(gemini, GeminiChat)
-            await gemini.check_model()
-        elif name == "openai":
-            from providers.openai import OpenAIChat
+    def _set_up(self) -> set[str]:
+        """The hosted chat providers that have a key, or an address that may need none."""
+        settings = self._settings
+        given = {
+            "gemini": settings.gemini_api_key,
+            "openai": settings.openai_api_key or settings.openai_base_url,
+            "anthropic": settings.anthropic_api_key or settings.anthropic_base_url,
+        }
+        return {name for name, value in given.items() if value}
 
-            if self._settings.openai_api_key is None and self._settings.openai_base_url is None:
-                raise ConfigurationError(
-                    f"OPENAI_API_KEY: not set, and {setting} is `openai`. Set the key, or OPENAI_BASE_URL for a server "
-                    f"of your own, or unset {setting}."
-                )
-            openai = self.chat("openai")
-            assert isinstance(openai, OpenAIChat)
-            await openai.check_model()
+    async def _check_embeddings(self) -> None:
+        name = self._settings.embedding_provider
+        if self._openai_embeds:
+            # Also where it is not for new tenants: which space it has decides who embeds in the others.
+            self._openai_space()
+        if name == "local":
+            return
+        if name == "gemini" and self._settings.gemini_api_key is None:
+            raise ConfigurationError(
+                "GEMINI_API_KEY: not set, and EMBEDDING_PROVIDER is `gemini`. Set the key, or unset EMBEDDING_PROVIDER."
+            )
+        if name == "openai" and not self._openai_embeds:
+            raise ConfigurationError(
+                "OPENAI_EMBEDDING_API_KEY: not set, nor is OPENAI_API_KEY, and EMBEDDING_PROVIDER is `openai`. Set one "
+                "of them, or OPENAI_EMBEDDING_BASE_URL for a server of your own, or unset EMBEDDING_PROVIDER."
+            )
+        hosted = self.embeddings()
+        assert isinstance(hosted, _Checked)
+        await hosted.check_model()
 
     async def aclose(self) -> None:
         """Close every provider that was made. Safe to call twice."""
@@ -84,8 +132,17 @@ class Providers:
 
     def _default_model_id(self) -> str:
         if self._settings.embedding_provider == "gemini":
-            return f"{self._settings.gemini_embedding_model}@768"
-        return LOCAL_MODEL
+            return self._gemini_space()
+        return self._openai_space() if self._settings.embedding_provider == "openai" else LOCAL_MODEL
+
+    def _gemini_space(self) -> str:
+        return f"{self._settings.gemini_embedding_model}@768"
+
+    def _openai_space(self) -> str:
+        """Raises `ConfigurationError`."""
+        from providers.openai import space_of
+
+        return space_of(self._settings.openai_embedding_model, self._settings.openai_embedding_dimensions)[0]
 
     def _make_chat(self, name: str) -> ChatProvider:
         # Imported here: the local model and Google's SDK are heavy, and a process pays only for what it uses.
@@ -100,7 +157,7 @@ class Providers:
             from providers.gemini import GeminiChat
 
             return GeminiChat(
-                api_key=self._gemini_key(),
+                api_key=self._key("gemini", self._settings.gemini_api_key) or "",
                 model=self._settings.gemini_chat_model,
                 timeout=self._settings.provider_timeout,
                 endpoint=self._settings.gemini_endpoint,
@@ -108,6 +165,8 @@ class Providers:
             )
         if name == "openai":
             return self._make_openai()
+        if name == "anthropic":
+            return self._make_anthropic()
         raise ProviderError(
             ErrorCode.PROVIDER_UNAVAILABLE, "This assistant's provider is not set up here.", retryable=False
         )
@@ -115,39 +174,103 @@ class Providers:
     def _make_openai(self) -> ChatProvider:
         from providers.openai import VENDOR_URL, OpenAIChat
 
-        key = self._settings.openai_api_key
-        if key is None and self._settings.openai_base_url is None:
-            raise ProviderError(
-                ErrorCode.PROVIDER_AUTH, "The provider has no key: OPENAI_API_KEY is not set.", retryable=False
-            )
+        settings = self._settings
         return OpenAIChat(
-            api_key=None if key is None else key.get_secret_value(),
-            model=self._settings.openai_chat_model,
-            base_url=self._settings.openai_base_url or VENDOR_URL,
-            connect_timeout=self._settings.provider_timeout,
+            api_key=self._key("openai", settings.openai_api_key),
+            model=settings.openai_chat_model,
+            base_url=settings.openai_base_url or VENDOR_URL,
+            connect_timeout=settings.provider_timeout,
         )
+
+    def _make_anthropic(self) -> ChatProvider:
+        from providers.anthropic import VENDOR_URL, AnthropicChat
+
+        settings = self._settings
+        return AnthropicChat(
+            api_key=self._key("anthropic", settings.anthropic_api_key),
+            model=settings.anthropic_model,
+            base_url=settings.anthropic_base_url or VENDOR_URL,
+            max_tokens=settings.anthropic_max_tokens,
+            timeout=settings.provider_timeout,
+        )
+
+    def _key(self, name: str, key: SecretStr | None) -> str | None:
+        """None for a server of one's own, which may need none. Raises PROVIDER_AUTH where there is neither."""
+        if name not in self._set_up():
+            raise ProviderError(
+                ErrorCode.PROVIDER_AUTH,
+                f"The provider has no key: {name.upper()}_API_KEY is not set.",
+                retryable=False,
+            )
+        return None if key is None else key.get_secret_value()
 
     def _make_embeddings(self, model_id: str) -> EmbeddingProvider:
         if model_id == LOCAL_MODEL:
             from providers.minilm import MiniLmEmbeddings
 
             return MiniLmEmbeddings(self._settings.data_dir / "models")
+        model, _, size = model_id.rpartition("@")
+        vendor = self._vendor_of(model_id) if model and size.isdecimal() else None
+        if vendor == "gemini":
+            return self._make_gemini_embeddings(model, int(size))
+        if vendor == "openai":
+            return self._make_openai_embeddings(model, int(size))
+        raise ProviderError(
+            ErrorCode.PROVIDER_UNAVAILABLE,
+            "The model that these documents were embedded with is not set up here.",
+            retryable=False,
+        )
+
+    def _vendor_of(self, model_id: str) -> str | None:
+        """Who embeds in this space: whoever is set to, else whoever was and is still set up; None: nobody can."""
+        settings = self._settings
+        spaces = {}
+        if settings.gemini_api_key is not None:
+            spaces["gemini"] = self._gemini_space()
+        if self._openai_embeds:
+            spaces["openai"] = self._openai_space()
+        vendors = [vendor for vendor, space in spaces.items() if space == model_id]
+        if vendors:
+            return settings.embedding_provider if settings.embedding_provider in vendors else vendors[0]
+        # A model that was set once. Google's are nowhere else, and a question is taken to no vendor but the documents'.
+        vendor = "gemini" if model_id.startswith("gemini-") else "openai"
+        return vendor if vendor in spaces else None
+
+    @property
+    def _openai_embeds(self) -> bool:
+        """Whether an OpenAI-compatible server for embeddings is set up."""
+        of_their_own = self._settings.openai_embedding_api_key or self._settings.openai_embedding_base_url
+        return bool(of_their_own or self._settings.openai_api_key or self._settings.openai_base_url)
+
+    def _make_openai_embeddings(self, model: str, dimensions: int) -> EmbeddingProvider:
+        from providers.openai import VENDOR_URL, OpenAIEmbeddings
+
+        settings = self._settings
+        key, base_url = settings.openai_embedding_api_key, settings.openai_embedding_base_url
+        if key is None and base_url in (None, settings.openai_base_url):
+            # The key for answers goes to no other address than theirs.
+            key = settings.openai_api_key
+        return OpenAIEmbeddings(
+            api_key=None if key is None else key.get_secret_value(),
+            model=model,
+            dimensions=dimensions,
+            base_url=base_url or settings.openai_base_url or VENDOR_URL,
+            batch_size=settings.openai_embedding_batch,
+            max_distance=settings.openai_embedding_max_distance if model == settings.openai_embedding_model else None,
+            timeout=settings.provider_timeout,
+        )
+
+    def _make_gemini_embeddings(self, model: str, dimensions: int) -> EmbeddingProvider:
         from providers.gemini import GeminiEmbeddings
 
         return GeminiEmbeddings(
-            api_key=self._gemini_key(),
-            model=self._settings.gemini_embedding_model,
+            api_key=self._key("gemini", self._settings.gemini_api_key) or "",
+            model=model,
+            dimensions=dimensions,
             timeout=self._settings.provider_timeout,
             endpoint=self._settings.gemini_endpoint,
             root_certificates=self._root_certificates(),
         )
-
-    def _gemini_key(self) -> str:
-        if self._settings.gemini_api_key is None:
-            raise ProviderError(
-                ErrorCode.PROVIDER_AUTH, "The provider has no key: GEMINI_API_KEY is not set.", retryable=False
-            )
-        return self._settings.gemini_api_key.get_secret_value()
 
     def _root_certificates(self) -> bytes | None:
         path = self._settings.gemini_root_certificates

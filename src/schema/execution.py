@@ -13,6 +13,7 @@ from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, OperationDef
 from strawberry.extensions import SchemaExtension
 from strawberry.extensions.runner import SchemaExtensionsRunner
 from strawberry.http import GraphQLRequestData
+from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.schema import Schema
 from strawberry.types import ExecutionContext
 from strawberry.types.execution import PreExecutionError
@@ -31,6 +32,7 @@ from schema.limits.refusal import LimitExceededError
 from schema.operation_log import OperationLog
 from schema.persisted import text_to_run
 from schema.rendering.renderers import Renderer, Renderers
+from schema.scalars import SCALARS
 
 log = structlog.get_logger(__name__)
 NAME_CHARS: Final = 100
@@ -79,6 +81,7 @@ class ColloquySchema(Schema):
             subscription,
             extensions=[OperationLog, OperationScope],
             execution_context_class=Executor if introspection else DiscreetExecutor,
+            config=StrawberryConfig(scalar_map=SCALARS),
         )
         assert self._schema.mutation_type is not None
         audit_mutations(self._schema.mutation_type)

@@ -90,6 +90,21 @@ def kinds(events: list[dict[str, Any]]) -> list[str]:
     return [event.get("step") or event["__typename"].removeprefix("Answer") for event in events]
 
 
+def retries(events: list[dict[str, Any]]) -> list[str]:
+    """What a person is told while models are asked again."""
+    return [event["detail"] for event in events if event.get("step") == "RETRYING"]
+
+
+async def attempts(person: Person) -> list[tuple[Any, ...]]:
+    """Who was asked for the tenant's answers, in order, and how it went."""
+    return await as_owner(
+        person.product.settings,
+        "SELECT ordinal, provider, model, failure_code, finish_reason FROM answer_attempts "
+        "WHERE tenant_id = $1 ORDER BY epoch, ordinal",
+        person.tenant_id,
+    )
+
+
 def calls(server: GeminiServer) -> int:
     """How many answers the model was asked for."""
     return sum(one.method == "StreamGenerateContent" for one in server.asked)

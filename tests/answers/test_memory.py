@@ -57,7 +57,8 @@ async def person(own: Product) -> Person:
 
 @pytest.fixture
 def server(made: tuple[OpenAIServer, Settings]) -> OpenAIServer:
-    made[0].script, made[0].scripts, made[0].asked = list(ANSWER), [], []
+    made[0].renew()
+    made[0].script = list(ANSWER)
     return made[0]
 
 

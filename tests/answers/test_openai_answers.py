@@ -65,9 +65,8 @@ async def somebody(own: Product) -> Person:
 @pytest.fixture
 def server(made: tuple[OpenAIServer, Settings]) -> OpenAIServer:
     """The vendor, as new."""
-    made[0].script, made[0].scripts, made[0].asked = list(ANSWER), [], []
-    made[0].arrived.clear()
-    made[0].cancelled.clear()
+    made[0].renew()
+    made[0].script = list(ANSWER)
     return made[0]
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from conversing import attempts, retries, text_of
 
 from answers.asking import pause, too_long
 from core.errors import ConfigurationError
@@ -48,34 +49,14 @@ async def own(made: tuple[OpenAIServer, Settings]) -> AsyncIterator[Product]:
 @pytest.fixture
 def server(made: tuple[OpenAIServer, Settings]) -> OpenAIServer:
     """The vendor, as new."""
-    made[0].script, made[0].scripts, made[0].asked = list(ANSWER), [], []
-    made[0].arrived.clear()
-    made[0].cancelled.clear()
+    made[0].renew()
+    made[0].script = list(ANSWER)
     return made[0]
 
 
 @pytest.fixture
 async def person(own: Product, server: OpenAIServer) -> Person:
     return await own.sign_up(f"tries{time.monotonic_ns()}@example.test")
-
-
-def steps(events: list[dict[str, Any]]) -> list[str]:
-    """What a person is told while the answer is waited for."""
-    return [event["detail"] for event in events if event.get("step") == "RETRYING"]
-
-
-def text_of(events: list[dict[str, Any]]) -> str:
-    return "".join(event.get("text", "") for event in events)
-
-
-async def attempts(person: Person) -> list[tuple[Any, ...]]:
-    """Who was asked, in order, and how it went."""
-    return await as_owner(
-        person.product.settings,
-        "SELECT ordinal, provider, model, failure_code, finish_reason FROM answer_attempts "
-        "WHERE tenant_id = $1 ORDER BY epoch, ordinal",
-        person.tenant_id,
-    )
 
 
 @pytest.mark.parametrize(
@@ -97,7 +78,7 @@ async def test_a_failure_before_the_first_word_is_tried_again_and_told(
 ) -> None:
     server.scripts = [list(failing), list(failing)]
     events = await in_time(person.ask(QUESTION))
-    assert steps(events) == [f"{reason} (try 2 of 3).", f"{reason} (try 3 of 3)."]
+    assert retries(events) == [f"{reason} (try 2 of 3).", f"{reason} (try 3 of 3)."]
     assert (events[-1]["__typename"], text_of(events)) == ("AnswerCompleted", "In 1432.")
     assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
     assert len(server.asked) == 3
@@ -110,7 +91,7 @@ async def test_after_three_tries_the_fallback_is_asked_and_the_rows_tell_who_ans
     await person.ready_document(b"Vexholm was founded in 1432 by Queen Astrid.\n")
     server.script = [Refuse(503)]
     events = await in_time(person.ask(QUESTION))
-    assert steps(events)[2:] == ["The model cannot be reached. Another model is asked."]
+    assert retries(events)[2:] == ["The model cannot be reached. Another model is asked."]
     assert events[-1]["__typename"] == "AnswerCompleted"
     assert "1432" in text_of(events)
     assert len(server.asked) == 3
@@ -129,7 +110,7 @@ async def test_what_cannot_change_is_not_tried_again_but_taken_to_the_fallback(
 ) -> None:
     server.script = [refusal]
     events = await in_time(person.ask(QUESTION))
-    assert steps(events) == ["The model gave no usable answer. Another model is asked."]
+    assert retries(events) == ["The model gave no usable answer. Another model is asked."]
     assert events[-1]["__typename"] == "AnswerCompleted"
     assert len(server.asked) == 1
 
@@ -152,7 +133,7 @@ async def test_neither_a_refused_question_nor_a_begun_answer_is_taken_anywhere_e
 ) -> None:
     server.script = script
     events = await in_time(person.ask(QUESTION))
-    assert (events[-1]["failure"]["code"], steps(events), len(server.asked)) == (code, [], 1)
+    assert (events[-1]["failure"]["code"], retries(events), len(server.asked)) == (code, [], 1)
     assert events[-1]["failure"]["retryable"] is (code != "CONTENT_FILTERED")
     ((_, provider, model, failure, _),) = await attempts(person)
     assert (provider, model, failure) == ("openai", "gpt-4.1-mini", code)
@@ -162,7 +143,7 @@ async def test_a_longer_wait_than_the_longest_pause_is_not_waited_for(person: Pe
     await person.ready_document(b"Vexholm was founded in 1432 by Queen Astrid.\n")
     server.script = [Refuse(429, headers={"Retry-After": "100"})]
     events = await in_time(person.ask(QUESTION))
-    assert steps(events) == ["The model is busy. Another model is asked."]
+    assert retries(events) == ["The model is busy. Another model is asked."]
     assert (events[-1]["__typename"], len(server.asked)) == ("AnswerCompleted", 1)
     assert "1432" in text_of(events)
 
@@ -172,7 +153,7 @@ async def test_without_a_fallback_a_long_wait_is_left_to_the_person(settings: Se
         server.script = [Refuse(429, headers={"Retry-After": "20.5"})]
         async with running_product(changed, worker=False) as product:
             events = await in_time((await product.sign_up()).ask(QUESTION))
-    assert (steps(events), len(server.asked)) == ([], 1)
+    assert (retries(events), len(server.asked)) == ([], 1)
     failure = events[-1]["failure"]
     assert (failure["code"], failure["retryable"]) == ("PROVIDER_RATE_LIMITED", True)
 
@@ -183,7 +164,7 @@ async def test_without_a_fallback_the_third_failure_is_the_answer_s(settings: Se
         async with running_product(changed, worker=False) as product:
             person = await product.sign_up()
             events = await in_time(person.ask(QUESTION))
-            assert len(steps(events)) == 2
+            assert len(retries(events)) == 2
             assert events[-1]["failure"] == {
                 "code": "PROVIDER_RATE_LIMITED",
                 "message": "The AI provider's limit for this deployment is reached. Try again later.",
@@ -207,7 +188,7 @@ async def test_a_pause_ends_at_once_when_the_answer_has_to(settings: Settings, h
             async with asyncio.timeout(10):
                 async for event in person.follow(sent["answer"]["id"]):
                     events.append(event)
-                    if steps(events) == ["The model is busy. Trying again in 200 seconds (try 2 of 3)."]:
+                    if retries(events) == ["The model is busy. Trying again in 200 seconds (try 2 of 3)."]:
                         if how == "closed":
                             break
                         await as_owner(changed, "UPDATE tenants SET suspended_at = now()")

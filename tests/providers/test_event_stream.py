@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.openai.event_stream import MAX_EVENT_BYTES, EventStream, EventTooLongError
+from providers.http.event_stream import MAX_EVENT_BYTES, EventStream, EventTooLongError
 
 
 def events(*pieces: bytes) -> list[bytes]:
@@ -40,6 +40,10 @@ def events(*pieces: bytes) -> list[bytes]:
 def test_the_forms_that_servers_send(body: bytes, expected: list[bytes]) -> None:
     assert events(body) == expected
     assert events(*(body[i : i + 1] for i in range(len(body)))) == expected
+
+
+def test_an_empty_piece_between_the_bytes_of_a_line_end_means_nothing() -> None:
+    assert events(b"data: a\r", b"", b"\ndata: b\r\n", b"", b"\r\n") == [b"a\nb"]
 
 
 LINES = st.sampled_from([b"data: one", b"data: two", b"data:", b": comment", b"event: x", b"data: \xff[1]", b""])

@@ -14,8 +14,8 @@ import pytest
 from core.errors import ErrorCode, ProviderError
 from openai_server import Cut, Data, Done, Page, Raw, Refuse, Say, Step, openai_server
 from providers.base import ChatMessage, ChatRequest, TextDelta
+from providers.http.event_stream import MAX_EVENT_BYTES
 from providers.openai import OpenAIChat
-from providers.openai.event_stream import MAX_EVENT_BYTES
 
 REQUEST = ChatRequest("m", 0.2, "", (ChatMessage("user", "?"),), "?", ())
 SECRET = "internal text of the vendor"

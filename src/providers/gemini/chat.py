@@ -8,8 +8,8 @@ from contextlib import aclosing
 import structlog
 
 from core.errors import ErrorCode, ProviderError
+from providers import failures
 from providers.base import ChatEvent, ChatFinished, ChatProvider, ChatRequest, StopReason, TextDelta
-from providers.gemini import failures
 from providers.gemini.connection import GeminiConnection
 
 _log = structlog.get_logger(__name__)
@@ -68,9 +68,7 @@ class GeminiChat(ChatProvider):
             async for chunk in chunks:
                 if chunk.blocked is not None:
                     _log.info("gemini_question_blocked", model=model, reason=chunk.blocked)
-                    raise ProviderError(
-                        ErrorCode.CONTENT_FILTERED, "The AI provider's filter refused this question.", retryable=False
-                    )
+                    raise failures.filtered()
                 if chunk.input_tokens is not None:
                     input_tokens, output_tokens = chunk.input_tokens, chunk.output_tokens
                 # Some models put STOP into every chunk: only the end of the stream is the end.

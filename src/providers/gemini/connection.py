@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from core.errors import ConfigurationError, ErrorCode, ProviderError
-from providers.gemini import failures
+from providers.gemini.failures import closing
 
 if TYPE_CHECKING:
     from providers.gemini.wire import Wire
@@ -43,7 +43,7 @@ class GeminiConnection:
             module = await asyncio.to_thread(importlib.import_module, "providers.gemini.wire")
             # Nothing is awaited from here on, so that two first callers get the same one.
             if self._closed:
-                raise failures.closing()
+                raise closing()
             if self._wire is None:
                 self._wire = module.Wire(
                     api_key=self._key,

@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
-import structlog
 
 from providers.base import EmbeddingProvider
-from providers.gemini import failures
 from providers.gemini.connection import GeminiConnection
-
-_log = structlog.get_logger(__name__)
+from providers.vectors import Vectors, check_texts, unit_rows
 
 _SETTING = "GEMINI_EMBEDDING_MODEL"
-
-Vectors = npt.NDArray[np.float32]
 
 
 class GeminiEmbeddings(EmbeddingProvider):
@@ -55,8 +49,6 @@ class GeminiEmbeddings(EmbeddingProvider):
 
         Raises `ProviderError`, and ValueError for what the vendor would refuse as a whole.
         """
-        if len(texts) > self.batch_size:
-            raise ValueError(f"{len(texts)} texts in one call; the limit is {self.batch_size}.")
         return await self._embed(texts, task="RETRIEVAL_DOCUMENT")
 
     async def embed_query(self, text: str) -> Vectors:
@@ -76,23 +68,7 @@ class GeminiEmbeddings(EmbeddingProvider):
     async def _embed(self, texts: Sequence[str], *, task: str) -> Vectors:
         if not texts:
             return np.empty((0, self.dimensions), dtype=np.float32)
-        if any(not text.strip() for text in texts):
-            raise ValueError("A blank text cannot be embedded: the provider refuses the whole batch for it.")
+        check_texts(texts, self.batch_size)
         wire = await self._connection.wire()
         rows = await wire.embed(texts, model=self._model, task=task, dimensions=self.dimensions, setting=_SETTING)
-        if len(rows) != len(texts) or any(row.shape != (self.dimensions,) for row in rows):
-            _log.warning(
-                "gemini_vectors_misshapen",
-                model=self._model,
-                asked=(len(texts), self.dimensions),
-                received=(len(rows), sorted({row.shape[0] for row in rows})),
-            )
-            raise failures.unreadable()
-        vectors = np.stack(rows)
-        # Only full-size vectors come with length 1 (https://ai.google.dev/gemini-api/docs/embeddings).
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        if not np.isfinite(lengths).all() or (lengths == 0).any():
-            _log.warning("gemini_vectors_without_direction", model=self._model)
-            raise failures.unreadable()
-        unit: Vectors = (vectors / lengths).astype(np.float32)
-        return unit
+        return unit_rows(rows, count=len(texts), dimensions=self.dimensions, model=self._model)

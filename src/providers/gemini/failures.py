@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from core.errors import ErrorCode, ProviderError
+from providers import failures
 
 # The vendor's INVALID_ARGUMENT texts: "The input token count (1200000) exceeds the maximum number of tokens allowed
 # (1048576)." and "Request payload size exceeds the limit: 20971520 bytes."
@@ -13,8 +14,6 @@ _TOO_LONG = re.compile(r"token count|number of tokens|payload size exceeds", re.
 # A wrong key is INVALID_ARGUMENT too ("API key not valid. Please pass a valid API key."), as is an expired one.
 _BAD_KEY = re.compile(r"api[ _]key\b.*\b(not valid|invalid|expired|not found)", re.IGNORECASE)
 _BAD_KEY_REASONS = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED", "API_KEY_SERVICE_BLOCKED"})
-
-_BROKEN = "The AI provider is not available at the moment. Try again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ def refused(refusal: Refusal, asked: Asked) -> ProviderError:
     """The error for a client; the vendor's own text (`refusal.detail`) stays out of it."""
     match refusal.status:
         case "UNAUTHENTICATED" | "PERMISSION_DENIED":
-            return _bad_key()
+            return failures.bad_key()
         case "INVALID_ARGUMENT":
             return _invalid(refusal)
         case "NOT_FOUND":
@@ -51,28 +50,18 @@ def refused(refusal: Refusal, asked: Asked) -> ProviderError:
                 retryable=False,
             )
         case "RESOURCE_EXHAUSTED":
-            return ProviderError(
-                ErrorCode.PROVIDER_RATE_LIMITED,
-                "The AI provider's limit for this deployment is reached. Try again later.",
-                retryable=True,
-                retry_after=refusal.retry_after,
-            )
+            return failures.rate_limited(refusal.retry_after)
         case "DEADLINE_EXCEEDED":
-            return timed_out()
+            return failures.timed_out()
         case "FAILED_PRECONDITION" | "UNIMPLEMENTED":
             # "User location is not supported for the API use.", billing, or a gateway without this method.
             return ProviderError(
                 ErrorCode.PROVIDER_UNAVAILABLE, "The AI provider does not serve this deployment.", retryable=False
             )
         case "OUT_OF_RANGE" | "ALREADY_EXISTS":
-            return _not_understood()
+            return failures.not_accepted()
     # UNAVAILABLE, INTERNAL, UNKNOWN, ABORTED, DATA_LOSS, and CANCELLED, which nobody here asked for.
-    return ProviderError(ErrorCode.PROVIDER_UNAVAILABLE, _BROKEN, retryable=True, retry_after=refusal.retry_after)
-
-
-def timed_out() -> ProviderError:
-    """The vendor said nothing for the configured time."""
-    return ProviderError(ErrorCode.TIMED_OUT, "The AI provider did not answer in time. Try again.", retryable=True)
+    return failures.unavailable(refusal.retry_after)
 
 
 def closing() -> ProviderError:
@@ -80,31 +69,9 @@ def closing() -> ProviderError:
     return ProviderError(ErrorCode.PROVIDER_UNAVAILABLE, "The AI provider's connection is closing.", retryable=True)
 
 
-def unreadable() -> ProviderError:
-    """The vendor's answer is empty, cut off or not what its protocol says."""
-    return ProviderError(
-        ErrorCode.PROVIDER_BAD_RESPONSE, "The AI provider's answer could not be read. Try again.", retryable=True
-    )
-
-
 def _invalid(refusal: Refusal) -> ProviderError:
     if refusal.reason in _BAD_KEY_REASONS or _BAD_KEY.search(refusal.detail):
-        return _bad_key()
+        return failures.bad_key()
     if _TOO_LONG.search(refusal.detail):
-        return ProviderError(
-            ErrorCode.CONTEXT_TOO_LONG,
-            "The question with its context is longer than the model can read. Ask more briefly, "
-            "or start a new conversation.",
-            retryable=False,
-        )
-    return _not_understood()
-
-
-def _bad_key() -> ProviderError:
-    return ProviderError(ErrorCode.PROVIDER_AUTH, "The AI provider refused this deployment's key.", retryable=False)
-
-
-def _not_understood() -> ProviderError:
-    return ProviderError(
-        ErrorCode.PROVIDER_BAD_RESPONSE, "The AI provider did not accept the request.", retryable=False
-    )
+        return failures.too_long()
+    return failures.not_accepted()

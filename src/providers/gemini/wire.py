@@ -19,9 +19,9 @@ import structlog
 from grpc.aio import EOF  # type: ignore[attr-defined]  # the stubs lack it
 
 from core.errors import ProviderError
+from providers import failures
 from providers.base import ChatRequest
-from providers.gemini import failures
-from providers.gemini.failures import Asked, Refusal
+from providers.gemini.failures import Asked, Refusal, closing, refused
 
 # Both are announced on import and are known (docs/decisions/gemini-sdk.md); where warnings are errors they would make
 # the import fail. By message, because the module they are attributed to is whoever imports first.
@@ -193,7 +193,7 @@ class Wire:
     def _line(self) -> Iterator[_Line]:
         """A connection with room for one more call, opened when all are full."""
         if self._closed:
-            raise failures.closing()
+            raise closing()
         line = next((line for line in self._lines if line.calls < _CALLS_PER_LINE), None)
         if line is None:
             line = _Line(grpc.aio.secure_channel(self._endpoint, self._credentials, options=_CHANNEL_OPTIONS))
@@ -218,7 +218,7 @@ class Wire:
             task = asyncio.current_task()
             if self._closed and task is not None and not task.cancelling():
                 # Closing the channel cancels its calls, which must not look as if this task had been cancelled.
-                raise failures.closing() from None
+                raise closing() from None
             raise
         except Exception as error:
             # gRPC passes on what the SDK's decoder raises; whatever it is, the answer cannot be used.
@@ -248,7 +248,7 @@ class Wire:
             # Google's text for a suspended key has the key in it.
             detail=refusal.detail.replace(self._key, "[key]")[:500],
         )
-        return failures.refused(refusal, asked)
+        return refused(refusal, asked)
 
 
 def _chunk(received: protos.GenerateContentResponse) -> Chunk:

@@ -2,5 +2,6 @@
 
 from providers.openai.chat import OpenAIChat
 from providers.openai.connection import VENDOR_URL
+from providers.openai.embeddings import OpenAIEmbeddings, space_of
 
-__all__ = ["VENDOR_URL", "OpenAIChat"]
+__all__ = ["VENDOR_URL", "OpenAIChat", "OpenAIEmbeddings", "space_of"]

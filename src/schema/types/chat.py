@@ -102,7 +102,9 @@ class Answer(Node):
 class Usage:
     input_tokens: int
     output_tokens: int
-    cost: Decimal | None = strawberry.field(description="Null where the model's price is not known.")
+    cost: Decimal | None = strawberry.field(
+        description="In US dollars. 0 where nobody was asked (`cached`); null where the model's price is not known."
+    )
     first_token_ms: int | None
     total_ms: int
     cached: bool

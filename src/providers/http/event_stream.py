@@ -33,6 +33,9 @@ class EventStream:
 
     def feed(self, piece: bytes) -> list[bytes]:
         """The data of each event that ends in this piece, in order. Raises `EventTooLongError`."""
+        if not piece:
+            # It would stand between the two bytes of a CRLF, and make two line ends of them.
+            return []
         if self._after_cr or b"\r" in piece:
             piece = self._with_plain_ends(piece)
         if b"\n" not in piece:

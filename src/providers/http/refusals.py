@@ -1,6 +1,6 @@
-"""What a failed call to an OpenAI-compatible server means to the person who waits for it. The server's text stays out.
+"""What a server's error means, whoever's it is: read from its status, its headers and its body.
 
-The texts that are looked for are those of OpenAI, Azure, vLLM, llama.cpp and Ollama.
+The texts that are looked for are those of OpenAI, Azure, vLLM, llama.cpp, Ollama and Anthropic.
 """
 
 from __future__ import annotations
@@ -15,14 +15,26 @@ from typing import Any
 import orjson
 
 from core.errors import ErrorCode, ProviderError
+from providers import failures
 
 _TOO_LONG = re.compile(
-    r"context_length_exceeded|exceed_context_size|maximum context length|context (length|size|window)"
+    r"context_length_exceeded|exceed_context_size|maximum context length|context (length|size|window|limit)"
     r"|prompt is too long|too many tokens|reduce the length",
     re.IGNORECASE,
 )
-_FILTERED = re.compile(r"content_filter|content_policy|content management policy", re.IGNORECASE)
+_FILTERED = re.compile(r"content_filter|content_policy|content management policy|content filtering", re.IGNORECASE)
+_USED_UP = re.compile(r"insufficient_quota|billing_error|credit balance", re.IGNORECASE)
 _NO_MODEL = re.compile(r"model", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a provider is called in logs, and its settings in what an operator is told."""
+
+    provider: str
+    key: str
+    base_url: str
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,15 @@ class Refusal:
     def words(self) -> str:
         """All that may tell what it is about."""
         return f"{self.code} {self.detail}"
+
+
+class RefusedError(Exception):
+    """The server answered with an error: `received` is what it said, `error` what it means to a client."""
+
+    def __init__(self, received: Refusal, model: str, names: Names) -> None:
+        super().__init__(received.status)
+        self.received = received
+        self.error = refused(received, model, names)
 
 
 def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> Refusal:
@@ -73,33 +94,33 @@ def refusal_of(content: Any, status: int = 0, retry_after: float | None = None) 
     )
 
 
-def refused(received: Refusal, model: str) -> ProviderError:
+def refused(received: Refusal, model: str, names: Names) -> ProviderError:
     """The error for a client."""
     status = received.status
     if status in (401, 403):
-        return _error(ErrorCode.PROVIDER_AUTH, "The AI provider refused this deployment's key.")
+        return failures.bad_key()
+    if status < 500 and _USED_UP.search(received.words):
+        return failures.used_up()
     if status == 429 or (not status and "rate_limit" in received.words):
-        return _rate_limited(received)
+        return failures.rate_limited(received.retry_after)
     if status == 413 or (status < 500 and _TOO_LONG.search(received.words)):
-        return _error(
-            ErrorCode.CONTEXT_TOO_LONG,
-            "The question with its context is longer than the model can read. Ask more briefly, "
-            "or start a new conversation.",
-        )
+        return failures.too_long()
     if status < 500 and _FILTERED.search(received.words):
-        return _error(ErrorCode.CONTENT_FILTERED, "The AI provider's filter refused this question.")
+        return failures.filtered()
     if status == 404 or "model_not_found" in received.code:
-        return _not_found(received, model)
+        return _not_found(received, model, names)
     if status in (408, 504):
-        return _error(ErrorCode.TIMED_OUT, "The AI provider did not answer in time. Try again.", retryable=True)
+        return failures.timed_out()
     if status >= 500 or status in (0, 409, 425):
-        return unavailable(received.retry_after)
+        return failures.unavailable(received.retry_after)
     if 300 <= status < 400:
         # A key must not follow wherever a server points.
-        return _error(
-            ErrorCode.PROVIDER_UNAVAILABLE, "The AI provider has moved: OPENAI_BASE_URL is not its address any more."
+        return ProviderError(
+            ErrorCode.PROVIDER_UNAVAILABLE,
+            f"The AI provider has moved: {names.base_url} is not its address any more.",
+            retryable=False,
         )
-    return _error(ErrorCode.PROVIDER_BAD_RESPONSE, "The AI provider did not accept the request.")
+    return failures.not_accepted()
 
 
 def names_model(received: Refusal) -> bool:
@@ -107,49 +128,18 @@ def names_model(received: Refusal) -> bool:
     return _NO_MODEL.search(received.words) is not None
 
 
-def unavailable(retry_after: float | None = None) -> ProviderError:
-    """Nobody answers there, the connection broke, or the server is in trouble."""
-    return _error(
-        ErrorCode.PROVIDER_UNAVAILABLE,
-        "The AI provider is not available at the moment. Try again.",
-        retryable=True,
-        retry_after=retry_after,
-    )
-
-
-def unreadable() -> ProviderError:
-    """The answer is empty, cut off or not what the protocol says."""
-    return _error(
-        ErrorCode.PROVIDER_BAD_RESPONSE, "The AI provider's answer could not be read. Try again.", retryable=True
-    )
-
-
-def _rate_limited(received: Refusal) -> ProviderError:
-    if "insufficient_quota" in received.words:
-        return _error(ErrorCode.PROVIDER_RATE_LIMITED, "The AI provider's quota for this deployment is used up.")
-    return _error(
-        ErrorCode.PROVIDER_RATE_LIMITED,
-        "The AI provider's limit for this deployment is reached. Try again later.",
-        retryable=True,
-        retry_after=received.retry_after,
-    )
-
-
-def _not_found(received: Refusal, model: str) -> ProviderError:
+def _not_found(received: Refusal, model: str, names: Names) -> ProviderError:
     if names_model(received):
-        return _error(
+        return ProviderError(
             ErrorCode.PROVIDER_BAD_RESPONSE,
-            f"The AI provider has no model {model!r}. Set OPENAI_CHAT_MODEL to one that it has.",
+            f"The AI provider has no model {model!r}. Set {names.model} to one that it has.",
+            retryable=False,
         )
-    return _error(
-        ErrorCode.PROVIDER_UNAVAILABLE, "There is no chat model at the AI provider's address. Check OPENAI_BASE_URL."
+    return ProviderError(
+        ErrorCode.PROVIDER_UNAVAILABLE,
+        f"There is no such model's service at the AI provider's address. Check {names.base_url}.",
+        retryable=False,
     )
-
-
-def _error(
-    code: ErrorCode, message: str, *, retryable: bool = False, retry_after: float | None = None
-) -> ProviderError:
-    return ProviderError(code, message, retryable=retryable, retry_after=retry_after)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
