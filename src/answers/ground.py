@@ -32,8 +32,8 @@ class Ground:
         """`tell` shows a person that an embedding model is asked again."""
         self._tell = tell
         self._services, self._tenant_id, self._claimed = services, tenant_id, claimed
-        self._before = Said([])
-        """What went before the question."""
+        self._before: Said | None = None
+        """What went before the question; None until that has been read."""
 
     async def gather(self) -> Fitted:
         """Read what went before, find passages, and leave out what the model has no room for.
@@ -43,16 +43,19 @@ class Ground:
         Raises `ProviderError`, and `FailureError` CONTEXT_TOO_LONG.
         """
         claimed, settings = self._claimed, self._services.settings
-        self._before = await self._said_before()
-        passages = await self._passages()
+        before = self._before = await self._said_before()
+        passages = await self._passages(before)
         budget = claimed.context_tokens or settings.context_tokens
         fixed = (RULES, claimed.instructions, claimed.question)
-        fitted = await fit_counted(self._count_tokens, fixed, passages, self._before.turns, budget)
-        return replace(fitted, history_cut=fitted.history_cut + self._before.earlier)
+        fitted = await fit_counted(self._count_tokens, fixed, passages, before.turns, budget)
+        return replace(fitted, history_cut=fitted.history_cut + before.earlier)
 
     async def remember(self, outcome: answers.Outcome, version: int) -> None:
         """Have what was said at hand for the next question. `version`: of the conversation, as the answer ended."""
         claimed, contexts = self._claimed, self._services.memory.contexts
+        if self._before is None:
+            # It ended before anything had been read: whoever asks next reads all of it.
+            return
         if claimed.regenerated and outcome.status is not AnswerStatus.COMPLETED:
             # The conversation goes on with the answer that was there before.
             return
@@ -85,10 +88,10 @@ class Ground:
                 earlier = await conversations.history_length(*before) - HISTORY_MESSAGES
         return Said([Turn(message.role, message.text) for message in said], earlier)
 
-    async def _passages(self) -> list[PassageRecord]:
+    async def _passages(self, before: Said) -> list[PassageRecord]:
         claimed = self._claimed
         embeddings = self._services.providers.embeddings(claimed.embedding_model_id)
-        earlier = [turn.text for turn in self._before.turns if turn.role is MessageRole.USER]
+        earlier = [turn.text for turn in before.turns if turn.role is MessageRole.USER]
         # A transaction of its own, behind the embedding of the question: no connection waits for a model.
         async with aclosing(LazyRead(self._services.postgres, self._tenant_id)) as reads:
             search = partial(

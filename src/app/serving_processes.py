@@ -107,7 +107,7 @@ class ServingProcesses:
 
     - One that has died is replaced at once, and one that leaves a ping unanswered for
       `config.timeout_worker_healthcheck` seconds is killed and replaced. One that cannot start (`STARTUP_FAILURE`)
-      ends all: the next could not either.
+      ends all before any has served: the next could not either. Later it is tried again, every second.
     - SIGHUP replaces all, one after another, each by one that is ready before; if that is not ready within the same
       time, the old ones stay. Another SIGHUP meanwhile is followed by another round.
     - SIGTTIN adds a process, SIGTTOU takes one away, but not the last.
@@ -128,6 +128,8 @@ class ServingProcesses:
         self._signals: deque[int] = deque()
         self._stopping = False
         self._failed = False
+        self._served = False
+        """Whether any has ever been ready."""
         self._forced = False
         self._clock = time.monotonic()
         self._now = 0.0
@@ -176,6 +178,7 @@ class ServingProcesses:
         successor = () if self._successor is None else (self._successor,)
         for child in (*self._serving, *successor):
             child.ping(self._now)
+            self._served = self._served or child.ready
         self._see_off()
         self._drop_the_dead()
         self._see_to_the_successor()
@@ -205,7 +208,9 @@ class ServingProcesses:
                 self._leaving.append(child)
             elif status == STARTUP_FAILURE:
                 log.error("process could not start", pid=child.pid)
-                self._failed = True
+                # Where one has served, what is missing may be back in a moment, such as the database.
+                self._failed = not self._served
+                self._start_at = self._now + _RETRY_SECONDS
             else:
                 log.error("process died", pid=child.pid, status=status)
 

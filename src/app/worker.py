@@ -32,6 +32,7 @@ from jobs.ingest_document import ingest_document
 from jobs.services import JobServices
 from jobs.sweep_accounts import sweep_accounts
 from jobs.sweep_documents import sweep_documents
+from jobs.sweeping import skipped_in_outages
 
 MAX_JOBS = 2
 """Documents at once: reading and embedding use all cores as it is."""
@@ -175,7 +176,7 @@ def _document_worker(services: JobServices, redis: ArqRedis) -> _Worker:
         redis_keys.QUEUE,
         functions=[func(ingest_document, timeout=JOB_SECONDS, keep_result=0, max_tries=1)],
         cron_jobs=[
-            cron(sweep_documents, second=SWEEP_SECONDS, run_at_startup=True),
+            cron(skipped_in_outages(sweep_documents), second=SWEEP_SECONDS, run_at_startup=True),
             cron(make_audit_partitions, hour=AUDIT_HOUR, minute=0, run_at_startup=True),
         ],
         max_jobs=MAX_JOBS,
@@ -189,8 +190,8 @@ def _mail_worker(services: JobServices, redis: ArqRedis) -> _Worker:
         redis_keys.MAIL_QUEUE,
         functions=[func(deliver_mail, timeout=MAIL_JOB_SECONDS, keep_result=0, max_tries=1)],
         cron_jobs=[
-            cron(sweep_mail, second=SWEEP_SECONDS, run_at_startup=True),
-            cron(sweep_accounts, second=ACCOUNTS_SECOND, run_at_startup=True),
+            cron(skipped_in_outages(sweep_mail), second=SWEEP_SECONDS, run_at_startup=True),
+            cron(skipped_in_outages(sweep_accounts), second=ACCOUNTS_SECOND, run_at_startup=True),
         ],
         max_jobs=MAX_MAIL_JOBS,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from answers.ground import Ground
 from answers.prompt import HISTORY_MESSAGES
 from core.settings import Settings
 from datastores import redis_keys
@@ -25,6 +27,7 @@ QUESTION = "When was Vexholm founded?"
 ANSWER: list[Step] = [Say("In 1432 "), Say("[1]."), Say(finish="stop"), Usage(120, 14), Done()]
 REGENERATE = """mutation($id: ID!) { regenerateAnswer(input: {answerId: $id}) {
   ... on RegenerateAnswerPayload { answer { id } } } }"""
+STOP = "mutation($id: ID!) { stopAnswer(input: {answerId: $id}) { __typename } }"
 SELECT = "mutation($id: ID!) { selectAnswer(input: {answerId: $id}) { __typename } }"
 USAGE = "query($id: ID!) { node(id: $id) { ... on Answer { usage { inputTokens outputTokens cached } } } }"
 
@@ -154,6 +157,30 @@ async def test_what_was_remembered_before_another_answer_was_selected_is_of_no_u
     for question in ("And where?", "And why?"):
         await person.ask(question, conversation)
         assert said(server)[:2] == [QUESTION, "In 1432 [1]."]
+
+
+async def test_an_answer_that_ended_before_it_read_what_was_said_remembers_nothing(
+    server: OpenAIServer, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation = await person.conversation()
+    await person.ask(QUESTION, conversation)
+    await remembered(person, conversation)
+    reading, read = asyncio.Event(), Ground._said_before
+
+    async def held_up(ground: Ground) -> Said:
+        reading.set()
+        await asyncio.Event().wait()
+        return await read(ground)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ground, "_said_before", held_up)
+        sent = await person.send(conversation, "And by whom?")
+        await reading.wait()
+        await person.query(STOP, id=sent["answer"]["id"])
+        events = [event async for event in person.follow(sent["answer"]["id"])]
+        assert events[-1]["__typename"] == "AnswerStopped"
+    await person.ask("And where?", conversation)
+    assert said(server) == [QUESTION, "In 1432 [1].", "And by whom?"]
 
 
 async def test_a_context_is_that_of_its_moment(own: Product, person: Person) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import subprocess
@@ -93,6 +94,19 @@ def test_one_that_cannot_start_ends_all(tmp_path: Path) -> None:
     finally:
         running.stop()
     assert "process could not start" in running.said()
+
+
+@pytest.mark.long
+def test_one_that_cannot_start_for_a_while_ends_nobody_who_serves(two: Running) -> None:
+    until(lambda: two.said().count("process ready") == 2)
+    (two.folder / "fail").touch()
+    gone, other = sorted(two.ready())
+    os.kill(gone, signal.SIGKILL)
+    until(lambda: two.said().count("process could not start") >= 2)
+    assert other in two.pids()
+    (two.folder / "fail").unlink()
+    until(lambda: len(two.ready() & two.pids()) == 2)
+    assert other in two.pids()
 
 
 def test_a_signal_ends_all_in_order(two: Running) -> None:
