@@ -169,7 +169,7 @@ class ServingProcesses:
                 self._wanted -= 1
 
     def _pause(self) -> None:
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_LOOK_SECONDS)  # this process has no event loop, and nothing else to do until then
         before, self._clock = self._clock, time.monotonic()
         self._now += min(self._clock - before, _STANDSTILL_SECONDS)
 

@@ -17,7 +17,7 @@ MAX_PART_BYTES = 64 * MEBIBYTE
 """Of one part that is read, unpacked; pictures are not. A novel's whole text is a fiftieth of it."""
 _ENCRYPTED = 1  # the flag of an entry; APPNOTE.TXT, 4.4.4
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError, OSError)
-"""What reading a damaged archive raises."""
+"""What reading a damaged archive raises; `zipfile` says NotImplementedError of a compression or version it has not."""
 
 
 def open_archive(file: Path | BinaryIO) -> zipfile.ZipFile:

@@ -42,6 +42,7 @@ def _told(then: str, number: int) -> tuple[int, list[str]]:
 
 
 def test_one_whose_loop_hangs_is_ended_by_force_at_its_time() -> None:
+    # The loop is held up by a call that is no coroutine, for longer than the end may take.
     status, lines = _told("time.sleep(60)", signal.SIGTERM)
     assert status == FORCED_STATUS
     assert lines[0] == "told"

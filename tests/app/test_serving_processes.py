@@ -158,7 +158,7 @@ def test_a_standstill_of_the_whole_machine_is_nobody_s_silence(two: Running) -> 
         child.suspend()
     time.sleep(1)  # until a ping is without an answer
     parent.suspend()
-    time.sleep(LIMIT_SECONDS)
+    time.sleep(LIMIT_SECONDS)  # the standstill itself: longer than a process may be silent
     parent.resume()
     time.sleep(0.5)  # it looks before anybody can have answered
     for child in before:
