@@ -70,13 +70,19 @@ class RawSocket:
             connection.setblocking(False)
             await asyncio.get_running_loop().sock_connect(connection, self._address)
             self._reader, self._writer = await asyncio.open_connection(sock=connection, limit=self._room)
+        try:
+            await self._upgrade()
+        except BaseException:
+            self._writer.close()
+            raise
+        return self
+
+    async def _upgrade(self) -> None:
         head = "".join(f"{name}: {value}\r\n" for name, value in self._headers.items())
         self._writer.write(f"GET /graphql HTTP/1.1\r\n{head}\r\n".encode())
         status = int((await self._reader.readuntil(b"\r\n\r\n")).split()[1])
         if status != 101:
-            self._writer.close()
             raise Refused(str(status))
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

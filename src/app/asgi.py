@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -27,6 +27,7 @@ from app.web import account_routes, front_route, graphiql_routes
 from core.errors import ProviderError
 from core.logging import configure_logging
 from core.settings import Settings, settings_from_environment
+from core.tasks import end_tasks
 from providers.registry import Providers
 
 
@@ -40,8 +41,10 @@ def create_app(settings: Settings | None = None, *, alone: bool = False) -> Star
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[dict[str, object], None]:
-        async with api_services(settings) as services:
-            app.state.services = services
+        async with AsyncExitStack() as stack:
+            # A process of its own; in another one the signals are not ours.
+            signals = stack.enter_context(told_at_signals()) if alone else None
+            services = app.state.services = await stack.enter_async_context(api_services(settings))
             graphql = app.state.graphql = ColloquyGraphQL(services)
             if alone:
                 # What is there now stays: modules, the schema. A full collection would look at all of it, and hold up
@@ -49,12 +52,10 @@ def create_app(settings: Settings | None = None, *, alone: bool = False) -> Star
                 gc.collect()
                 gc.freeze()
             warming = asyncio.create_task(_warm(services.providers))
-            # A process of its own; in another one the signals are not ours.
-            with told_at_signals(services.supervisor.drain) if alone else nullcontext():
-                yield {DRAINING: graphql.draining}
-            warming.cancel()
-            with suppress(asyncio.CancelledError):
-                await warming
+            stack.push_async_callback(end_tasks, [warming])
+            if signals is not None:
+                signals.begin_end_by(services.supervisor.drain)
+            yield {DRAINING: graphql.draining}
 
     app = _Application(
         routes=[

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 import structlog
@@ -37,34 +37,55 @@ def _end_by_force() -> None:
     os._exit(FORCED_STATUS)
 
 
-@contextmanager
-def told_at_signals(begin: Callable[[], None]) -> Iterator[None]:
-    """Inside the block, SIGINT and SIGTERM call `begin` in the running loop, once, and set the process a time to end.
+class Signals:
+    """What SIGINT and SIGTERM mean to this process."""
 
-    Whoever handled them before does so still. Nothing outside of the main thread, where no handler can be set.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    told = False
+    def __init__(self) -> None:
+        self._begin: Callable[[], None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._told = False
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal told
-        if not told:
-            told = True
+    def begin_end_by(self, begin: Callable[[], None]) -> None:
+        """From now on they call it in the running loop, once, and set the process a time to end."""
+        self._begin = begin
+
+    def _handle(self, number: int, frame: FrameType | None, before: object) -> None:
+        if self._begin is None:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        if not self._told:
+            self._told = True
             end_by_force_after(GRACE_SECONDS + MARGIN_SECONDS)
-            loop.call_soon_threadsafe(begin)
-        handler = before[signal.Signals(number)]
-        if callable(handler):
-            handler(number, frame)
+            self._loop.call_soon_threadsafe(self._begin)
+        if callable(before):
+            before(number, frame)
 
-    for number in _SIGNALS:
+    @contextmanager
+    def _heard(self, number: signal.Signals) -> Iterator[None]:
+        before = signal.getsignal(number)
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            self._handle(number, frame, before)
+
         signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+        try:
+            yield
+        finally:
             if signal.getsignal(number) is handle:
-                signal.signal(number, handler)
+                signal.signal(number, before)
+
+
+@contextmanager
+def told_at_signals() -> Iterator[Signals]:
+    """Inside the block, SIGINT and SIGTERM end the process in order, once it has said how: `Signals.begin_end_by`.
+
+    Until then they end it at once. It has nothing to give up, and what it waits for may never answer. Whoever handled
+    them before does so still from then on. Nothing outside of the main thread, where no handler can be set.
+    """
+    signals = Signals()
+    with ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                stack.enter_context(signals._heard(number))
+        yield signals

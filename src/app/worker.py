@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from types import FrameType
 from typing import Any
@@ -57,10 +57,12 @@ AUDIT_HOUR = 3
 log = structlog.get_logger(__name__)
 
 
-async def run_worker(settings: Settings, stop: asyncio.Event | None = None) -> None:
+async def run_worker(
+    settings: Settings, stop: asyncio.Event | None = None, *, begun: Callable[[], None] | None = None
+) -> None:
     """Work until `stop` is set or this task is cancelled. Raises `ConfigurationError` when it is not set up safely.
 
-    Answers, mails and documents in hand end side by side.
+    Answers, mails and documents in hand end side by side. `begun` is called when there may be any.
     """
     stop = stop or asyncio.Event()
     async with AsyncExitStack() as stack:
@@ -71,6 +73,8 @@ async def run_worker(settings: Settings, stop: asyncio.Event | None = None) -> N
         stack.push_async_callback(live.aclose)
         cache = await stack.enter_async_context(evictable(settings, services.redis))
         producing = producer_services(settings, services, cache, RedisCircuit(), live)
+        if begun is not None:
+            begun()
         supervisor = await stack.enter_async_context(answer_supervisor(producing))
         if settings.smtp_url is None and settings.environment == "production":
             log.warning("SMTP_URL is not set: mail is written to files in DATA_DIR/mail, and nobody gets it")
@@ -161,8 +165,8 @@ async def run_until_signal(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave_to_the_loop)
-    with told_at_signals(stop.set):
-        await run_worker(settings, stop)
+    with told_at_signals() as signals:
+        await run_worker(settings, stop, begun=lambda: signals.begin_end_by(stop.set))
 
 
 def _leave_to_the_loop(number: int, frame: FrameType | None) -> None:

@@ -61,11 +61,14 @@ async def frames(
             yield frame
     finally:
         # In this order: kill while the process is unreaped and its group's number its own; then reap; then close.
-        await _end(process)
-        if writer is None:
-            ours.close()
-        else:
-            writer.close()
+        try:
+            await _end(process)
+        finally:
+            if writer is None:
+                ours.close()
+            else:
+                writer.close()
+        if writer is not None:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from app.ending import FORCED_STATUS
 
 SRC = Path(__file__).parents[2] / "src"
@@ -17,7 +19,9 @@ ending.GRACE_SECONDS, ending.MARGIN_SECONDS = 0, 0.2
 
 async def main():
     told = asyncio.Event()
-    with ending.told_at_signals(told.set):
+    with ending.told_at_signals() as signals:
+        {start}
+        signals.begin_end_by(told.set)
         print("ready", flush=True)
         await told.wait()
         print("told", flush=True)
@@ -30,9 +34,9 @@ except KeyboardInterrupt:
 """
 
 
-def _told(then: str, number: int) -> tuple[int, list[str]]:
-    """Exit status and lines of a process that is sent a signal and then does that."""
-    command = (sys.executable, "-c", HANGS.format(then=then))
+def _told(then: str, number: int, start: str = "pass") -> tuple[int, list[str]]:
+    """Exit status and lines of a process that is ready after that, is sent a signal, and then does that."""
+    command = (sys.executable, "-c", HANGS.format(start=start, then=then))
     with subprocess.Popen(command, cwd=SRC, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -57,3 +61,9 @@ def test_whoever_handled_the_signal_before_is_called_as_well() -> None:
     status, lines = _told("await asyncio.sleep(0)", signal.SIGINT)
     assert status == 0
     assert lines == ["interrupted"] or lines == ["told", "interrupted"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_one_that_has_not_begun_ends_at_once_whatever_it_waits_for(number: int) -> None:
+    start = 'print("ready", flush=True); time.sleep(60)'
+    assert _told("pass", number, start) == (-number, [])

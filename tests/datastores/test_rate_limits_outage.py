@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from urllib.parse import urlsplit
 
 import pytest
@@ -167,10 +167,11 @@ async def far_away(server: EmbeddedRedis, seconds: float) -> AsyncGenerator[str]
     url = urlsplit(server.url)
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:
-        while data := await reader.read(65_536):
-            await asyncio.sleep(delay)
-            writer.write(data)
-        writer.close()
+        # A client that gives up a connection with an answer on the way resets it.
+        with closing(writer), suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                await asyncio.sleep(delay)
+                writer.write(data)
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_redis, to_redis = await asyncio.open_connection(url.hostname, url.port)

@@ -7,9 +7,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
+import psutil
 import pytest
 from asking import StartApi, ask
 from follower import TRANSPORTS, Follower, spoken
@@ -29,6 +32,8 @@ from product import Person
 pytestmark = [pytest.mark.long, pytest.mark.timeout(90)]
 SPARE_SECONDS = 1.0
 """For a busy machine. The process's own clock ends it, so there is nothing to multiply."""
+BUSY = 3
+"""The machine may be slower than its clock: what no clock of ours ends has so many times as long."""
 TAKEOVER_SECONDS = 30.0
 
 
@@ -110,6 +115,63 @@ async def test_a_server_that_hangs_keeps_no_worker(
 
 def _ended(process: subprocess.Popen[bytes], seconds: float) -> int:
     return process.wait(seconds)
+
+
+def _asks(pid: int, database: EmbeddedPostgres) -> bool:
+    """Whether the process is connected to it."""
+    with suppress(psutil.NoSuchProcess):
+        port = urlsplit(database.owner_url).port
+        return any(one.raddr and one.raddr.port == port for one in psutil.Process(pid).net_connections())
+    return False
+
+
+@pytest.mark.parametrize("command", ["serve", "work"])
+async def test_one_that_starts_while_the_database_hangs_ends_at_once(
+    own_servers: tuple[EmbeddedPostgres, EmbeddedRedis], slow: Settings, tmp_path: Path, command: str
+) -> None:
+    log = tmp_path / "log"
+    with frozen(own_servers[0]):
+        with log.open("wb") as output:
+            argv = (sys.executable, "-m", "app.cli", command)
+            process = spawn(argv, log=output, env=environment(slow), death_signal=signal.SIGKILL)
+        try:
+
+            async def asks() -> bool:
+                return _asks(process.pid, own_servers[0])
+
+            await until(asks)
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(_ended, process, BUSY * SPARE_SECONDS) == -signal.SIGTERM, log.read_text()
+        finally:
+            process.kill()
+            process.wait()
+
+
+async def test_one_that_is_to_replace_another_while_the_database_hangs_holds_up_no_end(
+    own_servers: tuple[EmbeddedPostgres, EmbeddedRedis], start_api: StartApi
+) -> None:
+    ending = await start_api("--processes", "2")
+    said = ""
+
+    async def both_are_ready() -> bool:
+        nonlocal said
+        said += ending.said()
+        return said.count("process ready") == 2
+
+    await until(both_are_ready)
+    before = {process.pid for process in ending.serving}
+    with frozen(own_servers[0]):
+        ending.serving[0].kill()
+
+        async def a_new_one_asks() -> bool:
+            return any(_asks(process.pid, own_servers[0]) for process in ending.serving if process.pid not in before)
+
+        await until(a_new_one_asks)
+        ending.send(signal.SIGTERM)
+        status = await ending.ended(GRACE_SECONDS + MARGIN_SECONDS + SPARE_SECONDS)
+    said = ending.said()
+    assert status == 0, said
+    assert "killed" not in said
 
 
 async def test_a_connection_that_is_held_open_takes_no_time_from_an_answer_s_hand_over(

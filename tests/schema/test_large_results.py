@@ -43,6 +43,7 @@ async def test_a_large_result_is_whole_and_others_are_answered_before_it(
     uploader = {"id": person.user_id}
     assert all(one["id"] == document and one["uploadedBy"] == uploader for found in data.values() for one in found)
     # The uploader is the person, who is known.
-    assert len(statements) == 1
+    # The others are of a sweep for answers that fell into this time.
+    assert len([statement for statement in statements if "documents" in statement or "users" in statement]) == 1
     # Without rests this is 65 ms and more; with them a stretch, and the step that it ends with.
     assert longest < 2 * STRETCH_SECONDS
