@@ -33,7 +33,7 @@ from pathlib import Path
 import aiohttp
 import psutil
 import uvloop
-from chats_parts.clients import BEGUN, Person, Seen, bare
+from chats_parts.clients import BEGUN, REFUSALS, Person, Seen, bare
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parent / "src"
@@ -116,6 +116,7 @@ async def measure(name: str, chats: int, tokens: int, run: Run, server: psutil.P
     """Run, check that every token has come, and give the figures."""
     start = await run(chats)
     BEGUN.clear()
+    REFUSALS.clear()
     before = cpu_seconds(server)
     watching = asyncio.create_task(while_all_stream(chats, server))
     async with asyncio.timeout(180):
@@ -127,6 +128,8 @@ async def measure(name: str, chats: int, tokens: int, run: Run, server: psutil.P
         assert len(one.latencies) == tokens, f"{len(one.latencies)} of {tokens} tokens came"
     if restarts := [reason for one in seen for reason in one.restarts]:
         print(f"{len(restarts)} restarts: {sorted(set(restarts))}")
+    if REFUSALS:
+        print(f"refused for now, and asked again: {dict(REFUSALS)}")
     delays = sorted(delay for one in seen for delay in one.latencies)
     first = [1000 * (one.first_at - one.first_written_at) for one in seen]
     gaps = [1000 * one.gap for one in seen]
@@ -191,7 +194,7 @@ async def main(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="colloquy-bench-", ignore_cleanup_errors=True) as folder:
         async with (
             process("-m", "chats_parts.provider", *rate) as (provider, _),
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=1)) as http,
         ):
             assert provider.stdout is not None
             base_url = (await provider.stdout.readline()).decode().strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,8 @@ ANSWER = """subscription($id: ID!) { answer(id: $id) { __typename ... on StreamE
 
 BEGUN: list[Seen] = []
 """The chats of the run that goes on."""
+REFUSALS: Counter[str] = Counter()
+"""What was refused for now in that run, by code."""
 
 
 @dataclass
@@ -93,6 +96,15 @@ async def bare(http: aiohttp.ClientSession, url: str, number: int, wait: float) 
     return seen
 
 
+async def _refused(errors: list[dict[str, Any]]) -> None:
+    """Wait for as long as the refusal says. Raises where it says that it is for good."""
+    extensions = errors[0]["extensions"]
+    if "retryAfterMs" not in extensions:
+        raise AssertionError(errors)
+    REFUSALS[extensions["code"]] += 1
+    await asyncio.sleep(extensions["retryAfterMs"] / 1_000)
+
+
 class Person:
     """Somebody who is signed in to the product."""
 
@@ -108,15 +120,19 @@ class Person:
         return person
 
     async def query(self, query: str, values: dict[str, Any]) -> dict[str, Any]:
-        """The one field of a mutation's data."""
+        """The one field of a mutation's data. What is refused for now is asked again when it may be."""
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         body = {"query": query, "variables": {"input": values}}
-        async with self._http.post(f"{self._url}/graphql", json=body, headers=headers) as response:
-            found = json.loads(await response.read())
-        (result,) = found["data"].values()
-        if "code" in result:
-            raise AssertionError(result)
-        return result  # type: ignore[no-any-return]
+        while True:
+            async with self._http.post(f"{self._url}/graphql", json=body, headers=headers) as response:
+                found = json.loads(await response.read())
+            if found.get("errors"):
+                await _refused(found["errors"])
+                continue
+            (result,) = found["data"].values()
+            if "code" in result:
+                raise AssertionError(result)
+            return result  # type: ignore[no-any-return]
 
     async def conversation(self) -> str:
         return (await self.query(START, {}))["conversation"]["id"]  # type: ignore[no-any-return]
@@ -133,12 +149,17 @@ class Person:
             seen.asked_at = time.monotonic()
             sent = await self.query(SEND, {"conversationId": conversation, "text": f"Question {number}"})
             payload = {"query": ANSWER, "variables": {"id": sent["answer"]["id"]}}
-            await socket.send_json({"id": "1", "type": "subscribe", "payload": payload})
+            subscribe = {"id": "1", "type": "subscribe", "payload": payload}
+            await socket.send_json(subscribe)
             expected = 1
             async for message in socket:
                 frame = orjson.loads(message.data)
                 if frame["type"] == "complete":
                     break
+                if frame["type"] == "error":
+                    await _refused(frame["payload"])
+                    await socket.send_json(subscribe)
+                    continue
                 event = frame["payload"]["data"]["answer"]
                 if event["__typename"] == "AnswerRestarted":
                     seen.restart(event["reason"])
