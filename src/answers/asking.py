@@ -39,6 +39,11 @@ class Candidate:
     model: str | None
 
 
+def candidates(first: Candidate, fallback: str | None) -> list[Candidate]:
+    """The assistant's model, then the deployment's fallback, if that is another provider's."""
+    return [first] if fallback in (None, first.provider) else [first, Candidate(fallback, None)]
+
+
 class Asking:
     """How asking for one answer goes. What it is given says `begun` once the first token has come."""
 

@@ -13,7 +13,8 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from answers.asking import Asking, Candidate
+from answers.asking import Asking, Candidate, candidates
+from answers.budget import Fitted
 from answers.citations import CitationFilter
 from answers.ends import STATUS, checked_end
 from answers.ground import Ground
@@ -22,7 +23,8 @@ from answers.patience import Patience
 from answers.prompt import build_request
 from answers.retrieval import told
 from answers.services import Services
-from answers.token_counts import tokens_of
+from answers.token_counts import COUNT_SECONDS, tokens_of
+from answers.vanished import MAX_ATTEMPTS, vanished
 from answers.whole_text import WholeText
 from answers.writer import MAX_DELTA_CHARS, AnswerWriter
 from core.errors import ErrorCode, FailureError, ProviderError
@@ -34,8 +36,6 @@ from datastores.answer_turns import ClaimedAnswer
 from datastores.redis_client import REDIS_ERRORS
 from providers.base import ChatEvent, ChatFinished, ChatRequest, TextDelta
 
-MAX_ATTEMPTS = 3
-"""Attempts whose producer vanished in the middle; those that it handed over do not count."""
 MAX_ANSWER_CHARS = 4_000_000
 """Of one answer, which is kept in memory: a model that repeats itself for ever is ended here."""
 _STOPPED = "STOPPED"
@@ -74,6 +74,8 @@ class Attempt:
             services.settings, ask=self._ask, begun=lambda: self._first_token_ms is not None, tell=self._tell
         )
         self._request: ChatRequest | None = None
+        self._called = False
+        """Whether a model has the request, and has not refused it."""
         self.following: UUID | None = None
         """Once this answer has ended: the one that the conversation goes on with."""
         self._ground = Ground(services, tenant_id, claimed, self._tell)
@@ -84,10 +86,9 @@ class Attempt:
 
         The first reason counts. Too late changes nothing.
         """
-        if self._interruption is not None:
-            return
-        self._interruption = reason
-        self._end_streaming()
+        if self._interruption is None:
+            self._interruption = reason
+            self._end_streaming()
 
     def _end_streaming(self) -> None:
         if self._streaming is not None and not self._streaming.expired():
@@ -107,8 +108,9 @@ class Attempt:
     async def _run(self) -> None:
         failure: Failed | None = None
         stopped = False
+        earlier = self._claimed.epoch - 1
         try:
-            if await self._vanished() >= MAX_ATTEMPTS:
+            if await vanished(self._services.postgres, self._tenant_id, self._answer_id, earlier) >= MAX_ATTEMPTS:
                 raise FailureError(
                     ErrorCode.INTERRUPTED, "The answer was interrupted too often. Ask again.", retryable=True
                 )
@@ -123,9 +125,8 @@ class Attempt:
             raise
         except Exception:
             log.exception("answer failed", answer=self._answer_id.hex)
-            failure = Failed(
-                self._answer_id, ErrorCode.INTERNAL, "The answer failed on our side. Try again.", retryable=True
-            )
+            words = "The answer failed on our side. Try again."
+            failure = Failed(self._answer_id, ErrorCode.INTERNAL, words, retryable=True)
         await self._store(failure, stopped=stopped)
 
     async def hand_over(self) -> None:
@@ -149,15 +150,12 @@ class Attempt:
         await self._writer.open()
         self._filter.go_on_from(said)
         self._writer.say(said)
+        if said:
+            # What the model was asked died with the producer: made again, it is close enough for an estimate.
+            with suppress(FailureError, TimeoutError):
+                async with asyncio.timeout(COUNT_SECONDS):
+                    self._request = self._request_of(await self._ground.gather())
         await self._store(None, stopped=True)
-
-    async def _vanished(self) -> int:
-        """How many earlier attempts nobody ended."""
-        earlier = self._claimed.epoch - 1
-        if earlier < MAX_ATTEMPTS:
-            return earlier
-        async with self._services.postgres.read(self._tenant_id) as tx:
-            return earlier - await answer_attempts.handed_over(tx, self._answer_id)
 
     async def _stream_unless_interrupted(self) -> None:
         if self._interruption is not None:
@@ -182,7 +180,12 @@ class Attempt:
         self._writer.say([Step(AnswerStepKind.READING, told(fitted.passages))])
         if fitted.told is not None:
             self._writer.say([Step(AnswerStepKind.CONTEXT_CUT, fitted.told)])
-        self._request = build_request(
+        self._request = self._request_of(fitted)
+        first = Candidate(self._provider, self._claimed.model)
+        await self._asking.in_turn(candidates(first, self._services.settings.fallback_chat_provider))
+
+    def _request_of(self, fitted: Fitted) -> ChatRequest:
+        return build_request(
             question=self._claimed.question,
             passages=fitted.passages,
             history=fitted.history,
@@ -190,13 +193,6 @@ class Attempt:
             model=self._model,
             temperature=self._claimed.temperature,
         )
-        await self._asking.in_turn(self._candidates())
-
-    def _candidates(self) -> list[Candidate]:
-        """The assistant's model, then the deployment's fallback, if that is another provider's."""
-        first = Candidate(self._provider, self._claimed.model)
-        second = self._services.settings.fallback_chat_provider
-        return [first] if second in (None, first.provider) else [first, Candidate(second, None)]
 
     async def _ask(self, candidate: Candidate) -> None:
         """Ask one model once, and carry what it says to the log."""
@@ -207,7 +203,12 @@ class Attempt:
         self._finished = None
         request = replace(self._request, model=self._model)
         remembered = await self._recall.stream(candidate.provider, request)
-        await self._forward(remembered or chat.stream(request))
+        self._called = True
+        try:
+            await self._forward(remembered or chat.stream(request))
+        except ProviderError:
+            self._called = False
+            raise
         self._writer.say(self._filter.finish())
         await self._recall.keep(candidate.provider, request, checked_end(self._finished, self._filter.text))
 
@@ -260,8 +261,8 @@ class Attempt:
     async def _store(self, failure: Failed | None, *, stopped: bool) -> None:
         await self._writer.settle()
         finished = self._finished
-        asked = None if self._recall.hit or not (stopped or self._filter.text) else self._request
-        tokens = tokens_of(finished, asked, self._filter.text)
+        was_asked = (self._filter.text or self._called) and not self._recall.hit
+        tokens = tokens_of(finished, self._request if was_asked else None, self._filter.text)
         terminal: Body = failure or (Stopped if stopped else Completed)(self._answer_id)
         outcome = answers.Outcome(
             status=STATUS[type(terminal)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 
 import typer
@@ -47,6 +48,8 @@ def serve(
     processes: int | None = typer.Option(None, min=1, help="How many on one port; PROCESSES, or 1, if not given."),
 ) -> None:
     """Serve the API."""
+    # Before everything is imported, which takes seconds: this is to replace processes, and none is there.
+    signal.signal(signal.SIGHUP, lambda *_: None)
     from app.server import serve as serve_api
 
     settings = settings_from_environment()

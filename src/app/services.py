@@ -90,7 +90,8 @@ def producer_services(
     servers = [settings.openai_base_url, settings.anthropic_base_url, settings.gemini_endpoint]
     return ProducerServices(
         settings,
-        jobs.postgres,
+        # An answer that has begun is paid for: it is not given up because others ask.
+        jobs.postgres.patient(),
         AnswerLog(jobs.redis, finished_ttl=settings.answer_log_ttl),
         AnswerSlots(jobs.redis, circuit, per_tenant=settings.rate_limit_concurrent_answers),
         jobs.providers,

@@ -6,25 +6,21 @@ end, one after another; while it does, it hears no signal and replaces nobody. I
 
 from __future__ import annotations
 
-import pickle
 import signal
 import time
 from collections import deque
 from collections.abc import Iterable
-from contextlib import suppress
 from socket import socket
 from types import FrameType
 
 import structlog
 from uvicorn.config import STARTUP_FAILURE, Config
-from uvicorn.supervisors.multiprocess import Process
 
 from app.ending import FORCED_STATUS, GRACE_SECONDS, MARGIN_SECONDS, end_by_force_after
+from app.serving_child import ServingChild
 
 _LOOK_SECONDS = 0.1
 """Between two looks at everything: signals, pings, ends."""
-_PING_SECONDS = 0.5
-"""Between an answer and the next ping."""
 _RETRY_SECONDS = 1.0
 """Until the next try where the system gives no process."""
 _LAST_SECONDS = 1.0
@@ -39,74 +35,12 @@ _SIGNALS = (
 log = structlog.get_logger(__name__)
 
 
-class _Serving(Process):
-    """uvicorn's, with one server: its own makes one when it is first asked for, by whichever of two threads."""
-
-    def target(self, sockets: list[socket] | None = None) -> None:
-        assert self.server is not None
-        super().target(sockets)
-
-
-class _Child:
-    """One process that serves, as its parent sees it. Times are the parent's; nothing here waits."""
-
-    def __init__(self, config: Config, sockets: list[socket], now: float) -> None:
-        """Start it. Raises `OSError` when the system has no process or no file left."""
-        self._process = _Serving(config, sockets)
-        self._process.start()
-        self._ping_at = now
-        self._pinged_at: float | None = None
-        self.started_at = now
-        self.ready = False
-        """Whether it has said that it serves."""
-        self.leave_by: float | None = None
-        """When it is killed, if it is still there; None while it is not to leave."""
-        self.killed = False
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid
-
-    @property
-    def status(self) -> int | None:
-        """Its exit status, negative for a signal; None while it runs, or is frozen."""
-        return self._process.exitcode
-
-    def ping(self, now: float) -> None:
-        """Take the answer to the last ping, if it has come, and only then ask again."""
-        connection = self._process.parent_conn
-        # What cannot be sent or read has no answer, and counts as that.
-        with suppress(OSError, EOFError, pickle.UnpicklingError):
-            if self._pinged_at is not None and connection.poll():
-                was_ready, self.ready = self.ready, connection.recv()
-                self._pinged_at, self._ping_at = None, now + _PING_SECONDS
-                if self.ready and not was_ready:
-                    log.info("process ready", pid=self.pid)
-            if self._pinged_at is None and now >= self._ping_at:
-                self._pinged_at = now
-                connection.send(b"ping")
-
-    def silent_for(self, now: float) -> float:
-        """Seconds that a ping has been without an answer."""
-        return 0.0 if self._pinged_at is None else now - self._pinged_at
-
-    def leave(self, now: float) -> None:
-        """Tell it to end, within the grace period. It is pinged no more."""
-        self._process.terminate()
-        self.leave_by = now + GRACE_SECONDS + MARGIN_SECONDS
-
-    def kill(self, now: float) -> None:
-        """End it at once, frozen or not."""
-        self._process.kill()
-        self.leave_by = now
-        self.killed = True
-
-
 class ServingProcesses:
     """As many processes as `config.workers` says, each a server of `config` on these sockets, until a signal says stop.
 
     - One that has died is replaced at once, and one that leaves a ping unanswered for
-      `config.timeout_worker_healthcheck` seconds is killed and replaced. One that cannot start (`STARTUP_FAILURE`)
+      `config.timeout_worker_healthcheck` seconds is killed and replaced; while it starts, one that does nothing for so
+      long. One that cannot start (`STARTUP_FAILURE`)
       ends all before any has served: the next could not either. Later it is tried again, every second.
     - SIGHUP replaces all, one after another, each by one that is ready before; if that is not ready within the same
       time, the old ones stay. Another SIGHUP meanwhile is followed by another round.
@@ -120,10 +54,10 @@ class ServingProcesses:
         self._sockets = sockets
         self._limit = float(config.timeout_worker_healthcheck)
         self._wanted = config.workers
-        self._serving: list[_Child] = []
-        self._leaving: list[_Child] = []
-        self._to_replace: deque[_Child] = deque()
-        self._successor: _Child | None = None  # of the first of them
+        self._serving: list[ServingChild] = []
+        self._leaving: list[ServingChild] = []
+        self._to_replace: deque[ServingChild] = deque()
+        self._successor: ServingChild | None = None  # of the first of them
         self._round_due = False
         self._signals: deque[int] = deque()
         self._stopping = False
@@ -199,7 +133,7 @@ class ServingProcesses:
     def _drop_the_dead(self) -> None:
         for child in tuple(self._serving):
             status = child.status
-            if status is None and child.silent_for(self._now) < self._limit:
+            if status is None and not child.is_silent(self._now, self._limit):
                 continue
             self._serving.remove(child)
             if status is None:
@@ -264,18 +198,18 @@ class ServingProcesses:
                 return
             self._serving.append(child)
 
-    def _start(self) -> _Child | None:
+    def _start(self) -> ServingChild | None:
         """A new process; None where the system gives none for now."""
         if self._now < self._start_at:
             return None
         try:
-            return _Child(self._config, self._sockets, self._now)
+            return ServingChild(self._config, self._sockets, self._now)
         except OSError as error:
             log.error("process not started: the system gives none", error=str(error))
             self._start_at = self._now + _RETRY_SECONDS
             return None
 
-    def _tell_to_leave(self, children: Iterable[_Child]) -> None:
+    def _tell_to_leave(self, children: Iterable[ServingChild]) -> None:
         for child in children:
             child.leave(self._now)
             self._leaving.append(child)

@@ -9,6 +9,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -67,6 +68,8 @@ async def run_worker(
     stop = stop or asyncio.Event()
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(job_services(settings))
+        # Nobody waits for a worker who could be told to come again.
+        services = replace(services, postgres=services.postgres.patient())
         # The worker writes answers that API processes have left: one of its kind is enough for none to be forgotten.
         live = LiveChannels(services.redis)
         await live.start()

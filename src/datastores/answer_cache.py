@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -12,6 +11,7 @@ import structlog
 from redis.asyncio import Redis
 
 from core.ids import TenantId
+from core.own_time import others_within
 from datastores import redis_keys
 from datastores.redis_client import REDIS_ERRORS, REQUEST_SECONDS
 
@@ -41,7 +41,7 @@ class AnswerCache:
         if not self._ttl:
             return None
         try:
-            async with asyncio.timeout(REQUEST_SECONDS):
+            async with others_within(REQUEST_SECONDS):
                 found = await self._cache.get(redis_keys.model_answer(tenant_id, self._digest(asked)))
         except REDIS_ERRORS as error:
             log.info("no cached answers", error=type(error).__name__)
@@ -53,7 +53,7 @@ class AnswerCache:
         if not self._ttl or len(answer.text) > MAX_CHARS:
             return
         try:
-            async with asyncio.timeout(REQUEST_SECONDS):
+            async with others_within(REQUEST_SECONDS):
                 await self._cache.set(
                     redis_keys.model_answer(tenant_id, self._digest(asked)), orjson.dumps(asdict(answer)), ex=self._ttl
                 )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection
 from uuid import UUID
 
 import sqlalchemy as sa
 from redis.asyncio import Redis
 
+from core.own_time import others_within
 from datastores import redis_keys
 from datastores.answer_turns import version_where
 from datastores.models import Answer, AnswerStatus
@@ -77,7 +77,7 @@ async def is_to_be_stopped(reads: Reads, answer_id: UUID) -> bool:
 async def tell_producer(redis: Redis, answer_id: UUID) -> bool:
     """Have whoever writes the answer look up at once; False: Redis is away, and it looks within two seconds."""
     try:
-        async with asyncio.timeout(REQUEST_SECONDS):
+        async with others_within(REQUEST_SECONDS):
             await redis.publish(redis_keys.ANSWER_STOPS, answer_id.hex)
     except REDIS_ERRORS:
         return False

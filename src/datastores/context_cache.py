@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
@@ -11,6 +10,7 @@ import structlog
 from redis.asyncio import Redis
 
 from core.ids import TenantId
+from core.own_time import others_within
 from datastores import redis_keys
 from datastores.models import MessageRole
 from datastores.redis_client import REDIS_ERRORS, REQUEST_SECONDS
@@ -58,7 +58,7 @@ class ContextCache:
         if not self._ttl:
             return None
         try:
-            async with asyncio.timeout(REQUEST_SECONDS):
+            async with others_within(REQUEST_SECONDS):
                 found = await self._cache.get(redis_keys.conversation_context(tenant_id, conversation_id))
         except REDIS_ERRORS as error:
             log.info("no cached contexts", error=type(error).__name__)
@@ -79,7 +79,7 @@ class ContextCache:
         context = orjson.dumps({"moment": asdict(moment), "turns": turns, "earlier": said.earlier})
         key = redis_keys.conversation_context(tenant_id, conversation_id)
         try:
-            async with asyncio.timeout(REQUEST_SECONDS):
+            async with others_within(REQUEST_SECONDS):
                 await self._cache.set(key, context, ex=self._ttl)
         except REDIS_ERRORS as error:
             log.info("context not cached", error=type(error).__name__)

@@ -8,6 +8,7 @@ pooler between us and the server is fine.
 from __future__ import annotations
 
 import asyncio
+import copy
 import enum
 import math
 from collections.abc import AsyncGenerator
@@ -18,6 +19,7 @@ from weakref import WeakSet
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.errors import ConfigurationError
@@ -61,8 +63,15 @@ class Postgres:
         # Sign-in and sweeps are short and few; they must not be able to eat the server's connections.
         self._platform = _engine(settings, platform_url(settings), max(2, settings.database_pool_size // 4))
         self._made = WeakSet[OpeningConnection]()
+        self._patient = False
         for engine in (self._app, self._platform):
             event.listen(engine.sync_engine, "connect", self._remember)
+
+    def patient(self) -> Postgres:
+        """The same pools, for work that nobody can be told to repeat: it waits for a connection until there is one."""
+        patient = copy.copy(self)
+        patient._patient = True
+        return patient
 
     @property
     def engine(self) -> AsyncEngine:
@@ -72,13 +81,13 @@ class Postgres:
     @asynccontextmanager
     async def read(self, tenant_id: TenantId) -> AsyncGenerator[ReadTransaction, None]:
         """A read-only transaction that sees this tenant's rows."""
-        async with _transaction(self._app, "BEGIN READ ONLY", _of_tenant(tenant_id)) as connection:
+        async with _transaction(self._app, "BEGIN READ ONLY", _of_tenant(tenant_id), self._patient) as connection:
             yield ReadTransaction(connection, tenant_id)
 
     @asynccontextmanager
     async def write(self, tenant_id: TenantId) -> AsyncGenerator[WriteTransaction, None]:
         """A read-write transaction on this tenant's rows; entities that were added are flushed before the commit."""
-        async with _transaction(self._app, "BEGIN", _of_tenant(tenant_id)) as connection:
+        async with _transaction(self._app, "BEGIN", _of_tenant(tenant_id), self._patient) as connection:
             transaction = WriteTransaction(connection, tenant_id)
             yield transaction
             await transaction.flush()
@@ -86,7 +95,8 @@ class Postgres:
     @asynccontextmanager
     async def platform(self, purpose: Purpose) -> AsyncGenerator[PlatformTransaction, None]:
         """A transaction of the platform role: for what has no tenant yet or crosses tenants."""
-        async with _transaction(self._platform, "BEGIN", _PURPOSE.format(purpose.value)) as connection:
+        begin = ("BEGIN", _PURPOSE.format(purpose.value))
+        async with _transaction(self._platform, *begin, self._patient) as connection:
             transaction = PlatformTransaction(connection)
             yield transaction
             await transaction.flush()
@@ -139,9 +149,11 @@ class Postgres:
 
 
 @asynccontextmanager
-async def _transaction(engine: AsyncEngine, begin: str, setting: str) -> AsyncGenerator[AsyncConnection, None]:
+async def _transaction(
+    engine: AsyncEngine, begin: str, setting: str, patient: bool
+) -> AsyncGenerator[AsyncConnection, None]:
     """A transaction, which the first statement opens with these two: they and it take two round trips, not three."""
-    async with _connection(engine) as (connection, driver):
+    async with _connection(engine, patient) as (connection, driver):
         driver.open_next_with(f"{begin}; {setting}")
         try:
             async with connection.begin():
@@ -151,12 +163,25 @@ async def _transaction(engine: AsyncEngine, begin: str, setting: str) -> AsyncGe
 
 
 @asynccontextmanager
-async def _connection(engine: AsyncEngine) -> AsyncGenerator[tuple[AsyncConnection, OpeningConnection], None]:
+async def _connection(
+    engine: AsyncEngine, patient: bool
+) -> AsyncGenerator[tuple[AsyncConnection, OpeningConnection], None]:
     """A connection of the pool, and the driver's own in it.
 
     SQLAlchemy 2.1 loses a connection (open, and in no pool) when it is cancelled while it sets it up, so the set-up
     runs to its end in a task of its own and what it made is given back.
     """
+    while (connection := await _started(engine, patient)) is None:
+        pass
+    driver = _driver(connection)
+    try:
+        yield connection, driver
+    finally:
+        await _ended(asyncio.create_task(connection.close()), driver)
+
+
+async def _started(engine: AsyncEngine, patient: bool) -> AsyncConnection | None:
+    """A connection of the pool; None, for the patient, where all were in use for as long as others wait."""
     connection = engine.connect()
     opening = asyncio.create_task(connection.start())
     try:
@@ -165,11 +190,11 @@ async def _connection(engine: AsyncEngine) -> AsyncGenerator[tuple[AsyncConnecti
         if not opening.cancelled() and opening.exception() is None:
             await _ended(asyncio.create_task(connection.close()), _driver(connection))
         raise
-    driver = _driver(connection)
-    try:
-        yield connection, driver
-    finally:
-        await _ended(asyncio.create_task(connection.close()), driver)
+    except PoolTimeoutError:
+        if patient:
+            return None
+        raise
+    return connection
 
 
 def _driver(connection: AsyncConnection) -> OpeningConnection:

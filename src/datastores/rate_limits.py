@@ -7,6 +7,7 @@ from collections.abc import Hashable
 
 from redis.asyncio import Redis
 
+from core.own_time import others_within
 from datastores.local_rate_limits import LocalRateLimiter, RecentRefusals, monotonic_us
 from datastores.rates import Demand, Refusal, limits_in
 from datastores.redis_circuit import RedisAwayError, RedisCircuit
@@ -72,7 +73,7 @@ class RateLimiter:
         if known is not None:
             return known
         try:
-            async with asyncio.timeout(self._hold), self._turns:
+            async with others_within(self._hold), self._turns:
                 # Of a thousand that came together, only those whose like has not been refused meanwhile need to ask.
                 return self._refusals.find(asked) or await self._decide(demands, keys, asked)
         except (RedisAwayError, TimeoutError):

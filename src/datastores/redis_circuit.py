@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -11,6 +10,7 @@ import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
+from core.own_time import others_within
 from datastores.redis_client import REDIS_ERRORS, REQUEST_SECONDS
 
 PAUSE_SECONDS = 1.0
@@ -48,7 +48,7 @@ class RedisCircuit:
         """What the command returns. Raises `RedisAwayError`; whether Redis has done it is then not known."""
         self._refuse_while_away()
         try:
-            async with asyncio.timeout(self.answer_seconds):
+            async with others_within(self.answer_seconds):
                 result = await command()
         except REDIS_ERRORS as error:
             self._failed(error)

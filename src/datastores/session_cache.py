@@ -16,6 +16,7 @@ import structlog
 from redis.asyncio import Redis
 
 from core.ids import TenantId
+from core.own_time import others_within
 from core.tasks import end_tasks
 from datastores import redis_keys
 from datastores.models import Role
@@ -110,7 +111,7 @@ class SessionCache:
         if self._is_distrusted(tenant_id, session_id):
             return None
         try:
-            async with asyncio.timeout(REQUEST_SECONDS):
+            async with others_within(REQUEST_SECONDS):
                 found = await self._get(keys=_keys(tenant_id, session_id), args=[self._ttl])
         except REDIS_ERRORS:
             return None
@@ -130,7 +131,7 @@ class SessionCache:
         # The driver's UUIDs are a class of their own, which the encoder does not know.
         value = orjson.dumps(asdict(person) | {"read_at": read_at, "role": person.role.value}, default=str)
         try:
-            async with asyncio.timeout(REQUEST_SECONDS):
+            async with others_within(REQUEST_SECONDS):
                 await self._put(keys=_keys(tenant_id, session_id), args=[value, self._ttl])
         except REDIS_ERRORS:
             return
@@ -219,7 +220,7 @@ class SessionCache:
 async def _in_time(command: Awaitable[Any]) -> bool:
     """Whether Redis has done it, as far as is known."""
     try:
-        async with asyncio.timeout(REQUEST_SECONDS):
+        async with others_within(REQUEST_SECONDS):
             await command
     except REDIS_ERRORS as error:
         log.debug("redis was not told", error=type(error).__name__)

@@ -5,6 +5,7 @@ The overridden methods of Strawberry are private to them: `tests/schema/test_hoo
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 
@@ -40,6 +41,7 @@ NAME_CHARS: Final = 100
 OVERLOADED: Final = "Too much is going on at the moment. Try again shortly."
 AWAY: Final = "The service is not available for a moment. Try again shortly."
 AGAIN_MS: Final = 1_000
+"""On average: those who were refused together should not return together."""
 INTERNAL: Final = "Something went wrong on our side. Try again; if it persists, report the request id."
 
 
@@ -222,11 +224,15 @@ def passing(error: BaseException | None, request_id: str, *, repeatable: bool) -
     """
     if is_overload(error):
         log.warning("no database connection free", request_id=request_id)
-        return RequestError.rate_limited(OVERLOADED, AGAIN_MS)
+        return RequestError.rate_limited(OVERLOADED, _again_ms())
     if repeatable and error is not None and is_outage(error):
         log.warning("no answer in an outage", request_id=request_id, error=type(error).__name__)
-        return RequestError(RequestErrorCode.INTERNAL, AWAY, retry_after_ms=AGAIN_MS)
+        return RequestError(RequestErrorCode.INTERNAL, AWAY, retry_after_ms=_again_ms())
     return None
+
+
+def _again_ms() -> int:
+    return random.randint(AGAIN_MS // 2, 3 * AGAIN_MS // 2)
 
 
 def _is_mutation(execution_context: ExecutionContext) -> bool:

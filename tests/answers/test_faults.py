@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from answers.producer import MAX_ATTEMPTS
+from answers.vanished import MAX_ATTEMPTS
 from app.embedded.redis import EmbeddedRedis
 from core.settings import Settings
 from core.tasks import end_tasks

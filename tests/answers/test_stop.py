@@ -26,11 +26,12 @@ from conversing import (
     text_of,
     whole,
 )
+from grpc import StatusCode
 
 from core.settings import Settings
 from owner import as_owner, until, uuid_of
 from product import Person, Product, running_product
-from wire import GeminiServer, Say, Until, gemini, in_time, relayed
+from wire import Fail, GeminiServer, Say, Until, gemini, in_time, relayed
 
 sys.path.append(str(Path(__file__).parents[1] / "attacks"))
 from api_process import ApiProcess
@@ -136,6 +137,21 @@ async def test_before_the_first_word_there_is_no_message_and_a_question_after_it
         assert answer["usage"]["inputTokens"] > 0
         assert text_of(await followed(person, second)) == TEXT
         assert calls(server) == 2
+
+
+async def test_while_a_model_that_refused_is_not_yet_asked_again_nothing_has_been_used(
+    made: tuple[GeminiServer, Settings],
+) -> None:
+    server, settings = made
+    async with running_product(settings, worker=False) as product:
+        person = await product.sign_up()
+        server.script = [Fail(StatusCode.UNAVAILABLE, retry_after=5)]
+        answer_id = await asked(person, await person.conversation())
+        async for event in person.follow(answer_id):
+            if event.get("step") == "RETRYING":
+                break
+        answer = await stop(person, answer_id)
+        assert (answer["status"], answer["message"], answer["usage"]) == ("STOPPED", None, None)
 
 
 async def test_an_answer_that_waits_ends_without_a_call(made: tuple[GeminiServer, Settings]) -> None:
@@ -287,6 +303,7 @@ async def test_when_its_producer_was_killed_another_process_ends_it_with_what_th
         assert whole(events)
         answer = await stop(person, answer_id)
         assert (answer["message"]["text"], len(answer["citations"])) == (text_of(events), 1)
+        assert answer["usage"]["inputTokens"] > answer["usage"]["outputTokens"] > 0
         assert calls(server) == asked_before
 
 

@@ -258,3 +258,33 @@ def test_a_system_without_files_left_is_asked_again(two: Running) -> None:
     resource.prlimit(parent, resource.RLIMIT_NOFILE, limits)
     until(lambda: len(two.ready()) == 2)
     assert other.pid in two.ready()
+
+
+@pytest.mark.long
+def test_one_whose_start_takes_longer_than_a_ping_may_go_without_an_answer_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "import").touch()
+    running = Running(tmp_path)
+    try:
+        until(lambda: len(running.pids()) == 2)
+        first = running.pids()
+        until(lambda: len(running.ready()) == 2)
+        assert running.ready() == first
+        assert "no sign of life" not in running.said()
+    finally:
+        running.stop()
+
+
+@pytest.mark.long
+def test_one_that_is_frozen_in_the_middle_of_its_start_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "import").touch()
+    running = Running(tmp_path)
+    try:
+        until(lambda: len(running.pids()) == 2)
+        frozen = running.children()[0]
+        frozen.suspend()
+        (tmp_path / "import").unlink()
+        until(lambda: "no sign of life" in running.said())
+        until(lambda: len(running.ready()) == 2)
+        assert frozen.pid not in running.pids()
+    finally:
+        running.stop()

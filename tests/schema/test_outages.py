@@ -43,7 +43,8 @@ async def test_whoever_asks_in_an_outage_may_ask_again(settings: Settings) -> No
             changed = (await person.raw(START, input={}))["errors"][0]["extensions"]
             await relay.listen_again()
         for extensions in asked:
-            assert (extensions["code"], extensions["retryAfterMs"]) == ("INTERNAL", 1_000)
+            assert extensions["code"] == "INTERNAL"
+            assert 500 <= extensions["retryAfterMs"] <= 1_500
         assert changed["code"] == "INTERNAL"
         assert "retryAfterMs" not in changed
         events = [event async for event in person.follow(sent["answer"]["id"])]
