@@ -102,7 +102,7 @@ class ColloquyGraphQL(StreamingGraphQL):
             if (trouble := passing(error, _request_id(request), repeatable=True)) is not None:
                 overload = trouble.code is RequestErrorCode.RATE_LIMITED
                 response = _refusal(request, 429 if overload else 503, trouble)
-                response.headers["retry-after"] = str(whole_seconds(AGAIN_MS))
+                response.headers["retry-after"] = str(whole_seconds(trouble.retry_after_ms or AGAIN_MS))
             else:
                 log.error("request failed", request_id=_request_id(request), exc_info=error)
                 response = _refusal(request, 500, RequestError(RequestErrorCode.INTERNAL, INTERNAL))

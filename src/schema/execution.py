@@ -232,7 +232,7 @@ def passing(error: BaseException | None, request_id: str, *, repeatable: bool) -
 
 
 def _again_ms() -> int:
-    return random.randint(AGAIN_MS // 2, 3 * AGAIN_MS // 2)
+    return random.randint(AGAIN_MS // 2, 3 * AGAIN_MS // 2)  # noqa: S311 - no secret
 
 
 def _is_mutation(execution_context: ExecutionContext) -> bool:

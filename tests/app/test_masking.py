@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from typing import Any
 
 import pytest
@@ -103,13 +104,14 @@ async def test_who_finds_every_database_connection_in_use_is_told_to_come_later(
         async with product.services.postgres.write(person.tenant_id):
             async with product.http.post(url, json={"query": CONVERSATIONS}, headers=headers) as response:
                 (error,) = (await response.json())["errors"]
-                assert response.headers["Retry-After"] == "1"
+                assert response.headers["Retry-After"] == str(math.ceil(error["extensions"]["retryAfterMs"] / 1_000))
             refused = await person.raw(SEND, input={"conversationId": conversation, "text": "Is anybody there?"})
             # The sender of a form is looked at before the operation is known.
             await product.services.redis.flushdb()
             upload = await send(product, person.token, form(operations(), file_map(), Part("0", b"x" * 40, "a.txt")))
         assert upload.error[:2] == (429, "RATE_LIMITED")
         for told in (error, *refused["errors"]):
-            assert (told["extensions"]["code"], told["extensions"]["retryAfterMs"]) == ("RATE_LIMITED", 1_000)
+            assert told["extensions"]["code"] == "RATE_LIMITED"
+            assert 500 <= told["extensions"]["retryAfterMs"] <= 1_500
             assert told["message"] == "Too much is going on at the moment. Try again shortly."
         assert (await person.send(conversation, "Is anybody there?"))["__typename"] == "SendMessagePayload"
