@@ -53,10 +53,14 @@ def questions(name: str) -> list[Question]:
     return found
 
 
+def files(name: str) -> dict[str, Path]:
+    """Every document of a set, by its name."""
+    return {file.name: file for file in sorted((_FOLDERS[name] / "documents").iterdir())} | _BORROWED.get(name, {})
+
+
 def chunks(name: str) -> list[Chunk]:
     """Every document of a set in the product's own passages."""
-    files = {file.name: file for file in (_FOLDERS[name] / "documents").iterdir()} | _BORROWED.get(name, {})
-    texts = {document: file.read_text(encoding="utf-8") for document, file in sorted(files.items())}
+    texts = {document: file.read_text(encoding="utf-8") for document, file in sorted(files(name).items())}
     return [
         Chunk(document, text[span.start : span.end]) for document, text in texts.items() for span in chunk_page(text)
     ]

@@ -1,0 +1,1 @@
+"""What bench/quality.py is made of."""
