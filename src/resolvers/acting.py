@@ -120,7 +120,8 @@ class Acting(RateTaker):
         """Note what was denied, to be written down at the operation's end; a mutation has its row anyway."""
         if self.trail is None and error.code in DENIALS:
             denial = AuditTrail(action, outcome=AuditOutcome.DENIED, code=error.code.value, stored=stored)
-            self.denials[action] = denial
+            # What was denied before stays: its row may have been written.
+            self.denials.setdefault(action, denial)
 
     def concerns(self, tenant_id: TenantId, kind: NodeKind, value: UUID) -> None:
         """For the audit log: the mutation of somebody who is not signed in acts on this object of that tenant."""
