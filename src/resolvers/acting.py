@@ -27,7 +27,7 @@ from resolvers.services import Client, Services
 
 SURE_SECONDS = 0.25
 """A transaction that ends later after the person was looked at looks again before its commit: it may have waited for a
-row, a connection or a limit. A look is one statement, of about half a millisecond; few mutations take so long."""
+row, a connection or a limit. A look takes under two milliseconds of processor time; few mutations take so long."""
 LOCK_SECONDS = 5.0
 """For a row that somebody else holds, which takes milliseconds as a rule. The same as the grace period at the end."""
 BUSY = "Somebody else is changing the same at the moment. Nothing was done: try again shortly."
