@@ -26,17 +26,22 @@ def _group() -> None:
 def add_command(
     email: Annotated[str, typer.Argument(help="The address of the account.", show_default=False)],
     name: Annotated[str, typer.Option("--name", help="Of a new account.")] = "Administrator",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Lift a suspension of the account and of its organisation.")
+    ] = False,
 ) -> None:
     """Give an account the role ADMIN, or make one that has it.
+
+    Where its organisation is suspended, or the account, it could not sign in: then nothing is done without --resume.
 
     The password of a new account is asked for at the terminal, or is the first line of standard input.
     """
     settings = with_embedded_servers(settings_from_environment())
     configure_logging(production=settings.environment == "production")
-    print(asyncio.run(_add(settings, email, name)))
+    print(asyncio.run(_add(settings, email, name, resume=resume)))
 
 
-async def _add(settings: Settings, email: str, name: str) -> str:
+async def _add(settings: Settings, email: str, name: str, *, resume: bool) -> str:
     # Imported here: it takes seconds.
     from app.preflight import check_servers
     from app.services import api_services
@@ -45,12 +50,12 @@ async def _add(settings: Settings, email: str, name: str) -> str:
 
     await check_servers(settings)
     async with api_services(settings, sweeping=False) as services:
-        result = await raise_to_administrator(services, email)
+        result = await raise_to_administrator(services, email, resume=resume)
         if isinstance(result, Administrator):
             return f"{result.email} of {result.organization} has the role ADMIN now, and the password it had."
         if isinstance(result, NotFound):
             password = await asyncio.to_thread(_password)
-            made = await add_administrator(services, email=email, name=name, password=password)
+            made = await add_administrator(services, email=email, name=name, password=password, resume=resume)
             if isinstance(made, Administrator):
                 return f"{made.email} is a new administrator, in the organisation {made.organization}."
             raise ConfigurationError(made.message)

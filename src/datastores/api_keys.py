@@ -85,6 +85,12 @@ async def keys_of_tenant(reads: Reads, request: PageRequest) -> Page[ApiKeyRecor
     return await keyset_page(reads, ApiKeyRecord, statement, order, request, descending=True)
 
 
+async def hold_key(tx: WriteTransaction, key_id: UUID) -> None:
+    """Let nobody else change the key until this transaction ends."""
+    key = sa.select(_keys.c.id).where(_keys.c.tenant_id == tx.tenant_id, _keys.c.id == key_id)
+    await tx.rows(key.with_for_update(key_share=True))
+
+
 async def revoke_key(tx: WriteTransaction, key_id: UUID) -> ApiKeyRecord | None:
     """End a key; None when there is no such key, or it has ended already."""
     changed = await tx.execute(
@@ -103,11 +109,19 @@ async def revoke_keys_of(tx: WriteTransaction, user_id: UUID) -> list[UUID]:
 
 
 async def note_use(tx: WriteTransaction, key_id: UUID) -> None:
-    """The key has been used, within the last `USE_INTERVAL`. A suspended tenant's is of no use."""
+    """The key has been used, within the last `USE_INTERVAL`. A suspended tenant's is of no use.
+
+    Where somebody holds the key it is left to its next use: who asks what a key is good for does not wait.
+    """
     stale = sa.or_(_keys.c.last_used_at.is_(None), _keys.c.last_used_at < sa.func.now() - USE_INTERVAL)
+    free = (
+        sa.select(_keys.c.id)
+        .where(_keys.c.tenant_id == tx.tenant_id, _keys.c.id == key_id, stale, ~suspended(_keys.c.tenant_id))
+        .with_for_update(skip_locked=True, key_share=True)
+    )
     await tx.execute(
         sa.update(_keys)
-        .where(_keys.c.tenant_id == tx.tenant_id, _keys.c.id == key_id, stale, ~suspended(_keys.c.tenant_id))
+        .where(_keys.c.tenant_id == tx.tenant_id, _keys.c.id.in_(free.scalar_subquery()))
         .values(last_used_at=sa.func.now())
     )
 

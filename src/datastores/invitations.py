@@ -67,6 +67,12 @@ async def use_invitation(tx: WriteTransaction, invitation_id: UUID, token_hash: 
     return await _take(tx, *_named(invitation_id, token_hash))
 
 
+async def hold_invitation(tx: WriteTransaction, invitation_id: UUID) -> None:
+    """Let nobody else use the invitation, or change it, until this transaction ends."""
+    named = (_invitations.c.tenant_id == tx.tenant_id, _invitations.c.id == invitation_id)
+    await tx.rows(sa.select(_invitations.c.id).where(*named).with_for_update())
+
+
 async def revoke_invitation(tx: WriteTransaction, invitation_id: UUID) -> InvitationRecord | None:
     """Take an invitation back; None when there is none that could be accepted."""
     return await _take(tx, _invitations.c.id == invitation_id)

@@ -52,11 +52,17 @@ async def change_member(tx: WriteTransaction, user_id: UUID, *, role: Role | Non
         )
 
 
-async def remove_member(tx: WriteTransaction, user_id: UUID) -> None:
-    """Delete a person with their conversations, sessions and API keys. Documents that they uploaded stay."""
+async def hold_leaving(tx: WriteTransaction, user_id: UUID) -> None:
+    """Let nobody else do anything with the person, or in their conversations, until this transaction ends."""
     # Who writes in a conversation holds it and then refers to the person: in this order, or both wait for ever.
     own = (_conversations.c.tenant_id == tx.tenant_id) & (_conversations.c.owner_id == user_id)
     await tx.rows(sa.select(_conversations.c.id).where(own).order_by(_conversations.c.id).with_for_update())
+    person = sa.select(_users.c.id).where(_users.c.tenant_id == tx.tenant_id, _users.c.id == user_id)
+    await tx.rows(person.with_for_update())
+
+
+async def remove_member(tx: WriteTransaction, user_id: UUID) -> None:
+    """Delete a person, who is held, with their conversations, sessions and keys. Documents they uploaded stay."""
     await tx.execute(sa.delete(_users).where(_users.c.tenant_id == tx.tenant_id, _users.c.id == user_id))
 
 

@@ -49,6 +49,11 @@ def is_conflict(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlstate", None) in ("23503", "40P01")
 
 
+def is_locked(error: DBAPIError) -> bool:
+    """Whether somebody else held a row or a table for longer than the transaction was to wait (SQLSTATE 55P03)."""
+    return getattr(error.orig, "sqlstate", None) == "55P03"
+
+
 def is_overload(error: BaseException | None) -> bool:
     """Whether all connections of a pool were in use for longer than anybody waits for one."""
     return isinstance(error, PoolTimeoutError)

@@ -38,6 +38,7 @@ server that hangs would take for ever, so its connections are cut."""
 # A filtered query must go on reading its HNSW index until it has enough rows (pgvector 0.8's iterative scan).
 _TENANT = "SELECT set_config('colloquy.tenant_id', '{}', true), set_config('hnsw.iterative_scan', 'strict_order', true)"
 _PURPOSE = "SELECT set_config('colloquy.purpose', '{}', true)"
+_LOCKS = ", set_config('lock_timeout', '{}ms', true)"
 
 
 class Purpose(enum.Enum):
@@ -85,18 +86,27 @@ class Postgres:
             yield ReadTransaction(connection, tenant_id)
 
     @asynccontextmanager
-    async def write(self, tenant_id: TenantId) -> AsyncGenerator[WriteTransaction, None]:
-        """A read-write transaction on this tenant's rows; entities that were added are flushed before the commit."""
-        async with _transaction(self._app, "BEGIN", _of_tenant(tenant_id), self._patient) as connection:
+    async def write(
+        self, tenant_id: TenantId, *, lock_seconds: float | None = None
+    ) -> AsyncGenerator[WriteTransaction, None]:
+        """A read-write transaction on this tenant's rows; entities that were added are flushed before the commit.
+
+        It waits `lock_seconds` for what others hold, or (None) for as long as they do; then a statement raises what
+        `datastores.outages.is_locked` knows.
+        """
+        setting = _of_tenant(tenant_id) + _locks(lock_seconds)
+        async with _transaction(self._app, "BEGIN", setting, self._patient) as connection:
             transaction = WriteTransaction(connection, tenant_id)
             yield transaction
             await transaction.flush()
 
     @asynccontextmanager
-    async def platform(self, purpose: Purpose) -> AsyncGenerator[PlatformTransaction, None]:
-        """A transaction of the platform role: for what has no tenant yet or crosses tenants."""
-        begin = ("BEGIN", _PURPOSE.format(purpose.value))
-        async with _transaction(self._platform, *begin, self._patient) as connection:
+    async def platform(
+        self, purpose: Purpose, *, lock_seconds: float | None = None
+    ) -> AsyncGenerator[PlatformTransaction, None]:
+        """A transaction of the platform role: for what has no tenant yet or crosses tenants. Waits as `write` does."""
+        setting = _PURPOSE.format(purpose.value) + _locks(lock_seconds)
+        async with _transaction(self._platform, "BEGIN", setting, self._patient) as connection:
             transaction = PlatformTransaction(connection)
             yield transaction
             await transaction.flush()
@@ -235,6 +245,10 @@ async def _ended(task: asyncio.Task[Any], driver: OpeningConnection | None = Non
 def _of_tenant(tenant_id: TenantId) -> str:
     # Made anew of its number: nothing but a UUID gets into the statement.
     return _TENANT.format(UUID(int=tenant_id.int))
+
+
+def _locks(seconds: float | None) -> str:
+    return "" if seconds is None else _LOCKS.format(round(seconds * 1000))
 
 
 def _engine(settings: Settings, url: str, size: int) -> AsyncEngine:

@@ -150,6 +150,15 @@ async def touch(tx: WriteTransaction, session_id: UUID, *, address: str, expires
     )
 
 
+async def hold_sessions(tx: WriteTransaction, user_id: UUID, session_id: UUID | None = None) -> None:
+    """Let nobody else change a person's session, or any of theirs, until this transaction ends."""
+    held = sa.select(_sessions.c.id).where(_sessions.c.tenant_id == tx.tenant_id, _sessions.c.user_id == user_id)
+    if session_id is not None:
+        held = held.where(_sessions.c.id == session_id)
+    live = held.where(_sessions.c.revoked_at.is_(None)).order_by(_sessions.c.id)
+    await tx.rows(live.with_for_update(key_share=True))
+
+
 async def revoke(
     tx: WriteTransaction,
     reason: RevocationReason,

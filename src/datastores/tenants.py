@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -60,6 +60,13 @@ async def tenants(
 async def tenant_by_id(tx: PlatformTransaction, tenant_id: UUID) -> TenantRecord | None:
     """Any tenant."""
     return await tx.first(TenantRecord, select_record(TenantRecord).where(_tenants.c.id == tenant_id))
+
+
+async def hold_tenants(tx: PlatformTransaction, tenant_ids: Collection[UUID]) -> None:
+    """Let nobody else suspend or resume these tenants, or change their members, until this transaction ends."""
+    # In one order, whoever asks, or two who hold each other's would wait for ever.
+    held = sa.select(_tenants.c.id).where(_tenants.c.id.in_(tenant_ids)).order_by(_tenants.c.id)
+    await tx.rows(held.with_for_update(key_share=True))
 
 
 async def suspend(tx: PlatformTransaction, tenant_id: UUID) -> TenantRecord | None:

@@ -16,17 +16,22 @@ from core.ids import NodeKind, TenantId, new_id
 from core.security import EXPIRED, AccessClaims
 from datastores.audit import add_entry
 from datastores.models import AuditOutcome
-from datastores.outages import is_conflict
+from datastores.outages import is_conflict, is_locked
 from datastores.postgres import Purpose
 from datastores.records import AuditRecord, UserRecord
-from datastores.transactions import LazyRead, PlatformTransaction, StatementCount, WriteTransaction
+from datastores.transactions import LazyRead, PlatformTransaction, Reads, StatementCount, WriteTransaction
 from resolvers.audit_trail import DENIALS, AuditTrail
 from resolvers.permissions import ADMINISTERS, Operation
 from resolvers.rates import RateTaker
 from resolvers.services import Client, Services
 
-SURE_SECONDS = 1.0
-"""Whoever has waited for longer since the person was looked at, for a connection or a limit, looks again."""
+SURE_SECONDS = 0.25
+"""A transaction that ends later after the person was looked at looks again before its commit: it may have waited for a
+row, a connection or a limit. A look takes under two milliseconds of processor time; few mutations take so long."""
+LOCK_SECONDS = 5.0
+"""For a row that somebody else holds, which takes milliseconds as a rule. The same as the grace period at the end."""
+BUSY = "Somebody else is changing the same at the moment. Nothing was done: try again shortly."
+BUSY_MS = 1_000
 
 
 class Acting(RateTaker):
@@ -45,6 +50,8 @@ class Acting(RateTaker):
         """What a query or subscription was denied, by action: it is written down at the operation's end."""
         self._person: UserRecord | None = None
         self._looked_at = 0.0
+        self._sure = False
+        """Whether the transaction that is open has looked for itself, and must not be looked at again."""
         self._operation: Operation | None = None
         """What the person was last found to have the right to."""
 
@@ -52,6 +59,11 @@ class Acting(RateTaker):
     def known_person(self) -> UserRecord | None:
         """Whoever is signed in, once that has been read."""
         return self._person
+
+    @property
+    def is_authorised(self) -> bool:
+        """Whether what is being done has been found to be the person's right."""
+        return self._operation is not None
 
     @cached_property
     def reads(self) -> LazyRead:
@@ -84,8 +96,24 @@ class Acting(RateTaker):
         as `authorise` does.
         """
         assert self.claims is not None, "somebody is signed in"
+        if hold:
+            # A statement of its own: one that waits for a row sees the others as they were before it waited.
+            await self.services.standings.hold(tx, self.claims)
+        return await self._look(tx)
+
+    async def authorise_for_good(self, tx: WriteTransaction, *, hold: bool = True) -> UserRecord:
+        """As `authorise_in`, and the last look of the transaction, which may end the person's own rights from here on.
+
+        Call it behind everything that the transaction waits for.
+        """
+        person = await self.authorise_in(tx, hold=hold)
+        self._sure = True
+        return person
+
+    async def _look(self, reads: Reads) -> UserRecord:
+        assert self.claims is not None, "somebody is signed in"
         assert self._operation is not None, "whoever writes has been authorised"
-        self._person = await self.services.standings.person_in(tx, self.claims, hold=hold)
+        self._person = await self.services.standings.person_in(reads, self.claims)
         self._looked_at = time.monotonic()
         self._check(self._operation, self._person)
         return self._person
@@ -120,7 +148,8 @@ class Acting(RateTaker):
         """Note what was denied, to be written down at the operation's end; a mutation has its row anyway."""
         if self.trail is None and error.code in DENIALS:
             denial = AuditTrail(action, outcome=AuditOutcome.DENIED, code=error.code.value, stored=stored)
-            self.denials[action] = denial
+            # What was denied before stays: its row may have been written.
+            self.denials.setdefault(action, denial)
 
     def concerns(self, tenant_id: TenantId, kind: NodeKind, value: UUID) -> None:
         """For the audit log: the mutation of somebody who is not signed in acts on this object of that tenant."""
@@ -143,25 +172,32 @@ class Acting(RateTaker):
     async def write(self, tenant_id: TenantId | None = None) -> AsyncGenerator[WriteTransaction, None]:
         """A write transaction of the person's tenant, or of the one that is named, with its row of the audit log.
 
+        Its last statement before the commit looks whether the person may still do it, if that was some time ago.
+        Raises `RequestError` as `authorise` does, and RATE_LIMITED where somebody else holds a row for too long.
+
         The read transaction is ended first: an operation that held one connection of the pool while it waited for
         another could block every other operation, and itself.
         """
-        own = tenant_id is None
         if tenant_id is None:
             assert self.claims is not None, "an entry field must authorise before it writes"
             tenant_id = self.claims.tenant_id
+        own = self.claims is not None and tenant_id == self.claims.tenant_id
         await self.aclose()
+        self._sure = False
         try:
-            async with self.services.postgres.write(tenant_id) as tx:
-                if own and self._is_unsure():
-                    # Without holding anybody: whoever does has an order of locks.
-                    await self.authorise_in(tx, hold=False)
+            async with self.services.postgres.write(tenant_id, lock_seconds=LOCK_SECONDS) as tx:
                 if self.statements is not None:
                     tx.count(self.statements)
                 yield tx
                 entry = await self._record(tx, tenant_id)
+                if own and self._operation is not None and not self._sure:
+                    await tx.flush()
+                    if time.monotonic() - self._looked_at > SURE_SECONDS:
+                        await self._look(tx)
         except DBAPIError as error:
-            if own and is_conflict(error):
+            if is_locked(error):
+                raise RequestError.rate_limited(BUSY, BUSY_MS) from error
+            if own and self._operation is not None and is_conflict(error):
                 await self._refuse_if_gone()
             raise
         # What they remember of before is not so any more: several mutations of one operation share them.
@@ -171,8 +207,9 @@ class Acting(RateTaker):
     async def _refuse_if_gone(self) -> None:
         """What was to be written met somebody's removal: theirs, if they are there no more. Raises `RequestError`."""
         assert self.claims is not None
-        async with self.services.postgres.write(self.claims.tenant_id) as tx:
-            await self.services.standings.person_in(tx, self.claims, hold=True)
+        async with self.services.postgres.write(self.claims.tenant_id, lock_seconds=LOCK_SECONDS) as tx:
+            await self.services.standings.hold(tx, self.claims)
+            await self.services.standings.person_in(tx, self.claims)
 
     @asynccontextmanager
     async def platform(
@@ -180,26 +217,25 @@ class Acting(RateTaker):
     ) -> AsyncGenerator[PlatformTransaction, None]:
         """The platform's door for what a mutation does there, with its row of the audit log.
 
+        Whoever was authorised is looked at again before the commit, behind all that the transaction has waited for.
         `even_if_unchanged` has the row written there in any case, so that not even the time tells what was changed.
+        Raises as `write` does.
         """
-        await self._make_sure()
         await self.aclose()
-        async with self.services.postgres.platform(purpose) as tx:
-            yield tx
-            # It has waited in there, too. The person's tenant is seen through another pool than this transaction's.
-            await self._make_sure()
-            entry = await self._record(tx, self.audit_tenant(self.trail), even_if_unchanged=even_if_unchanged)
+        try:
+            async with self.services.postgres.platform(purpose, lock_seconds=LOCK_SECONDS) as tx:
+                yield tx
+                entry = await self._record(tx, self.audit_tenant(self.trail), even_if_unchanged=even_if_unchanged)
+                if self._operation is not None and self.claims is not None:
+                    await tx.flush()
+                    # The platform's role sees no sessions: through the other pool, and by PostgreSQL's word alone.
+                    async with self.services.postgres.read(self.claims.tenant_id) as reads:
+                        await self._look(reads)
+        except DBAPIError as error:
+            if is_locked(error):
+                raise RequestError.rate_limited(BUSY, BUSY_MS) from error
+            raise
         self._recorded(entry)
-
-    def _is_unsure(self) -> bool:
-        return self._operation is not None and time.monotonic() - self._looked_at > SURE_SECONDS
-
-    async def _make_sure(self) -> None:
-        """Authorise the person again, if that was some time ago. Raises as `authorise` does."""
-        if (operation := self._operation) is not None and self._is_unsure():
-            await self.look_again()
-            await self.authorise(operation)
-            await self.aclose()
 
     async def take_request(self) -> None:
         """As the rate's own, for whoever still counts: a token that is good no more is nobody's.

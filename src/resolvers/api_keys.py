@@ -63,6 +63,9 @@ async def revoke_key(context: Context, key_id: str) -> ApiKeyRecord | NotFound |
     if isinstance(wanted, InvalidInput):
         return wanted
     async with context.write() as tx:
+        await api_keys.hold_key(tx, wanted)
+        # Without holding the person: a reset holds them and then their keys.
+        await context.authorise_in(tx, hold=False)
         revoked = await api_keys.revoke_key(tx, wanted)
     if revoked is None:
         return NotFound.of("API key")

@@ -6,6 +6,7 @@ One that changes nothing has it in a transaction of its own, afterwards. Without
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -28,6 +29,8 @@ from resolvers.context import Context
 from resolvers.permissions import Operation
 from resolvers.texts import is_storable
 
+DENIAL_SECONDS = 5.0
+"""For the row of a denial, for which an operation's end waits; then it is in the file alone."""
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
@@ -76,25 +79,40 @@ async def write(context: Context, trail: AuditTrail) -> None:
         async with context.services.postgres.platform(Purpose.AUDIT) as anywhere:
             await add_entry(anywhere, entry)
     else:
-        async with context.write(tenant_id) as tx:
+        # Not by `Context.write`, which would look whether the person may do what was denied.
+        async with context.services.postgres.write(tenant_id) as tx:
+            if context.statements is not None:
+                tx.count(context.statements)
             await add_entry(tx, entry)
     context.services.audit_file.write(entry)
 
 
 async def write_denials(context: Context) -> None:
-    """The rows of what the operation was denied; call it at its end. With PostgreSQL away they are in the file alone.
+    """The rows of what the operation was denied; call it at its end, which may be its client's going away.
 
-    A question by nobody, without any token, has no row: it is every page's first, before somebody signs in.
+    Whoever is cancelled meanwhile waits for them. With PostgreSQL away they are in the file alone. A question by
+    nobody, without any token, has no row: it is every page's first, before somebody signs in.
     """
-    denials, context.denials = context.denials, {}
-    for trail in denials.values():
+    if any(not trail.written for trail in context.denials.values()):
+        await to_its_end(_write_denials(context))
+
+
+async def _write_denials(context: Context) -> None:
+    for trail in tuple(context.denials.values()):
+        if trail.written:
+            continue
+        trail.written = True
         if not trail.stored:
             context.services.audit_file.write(context.audit_entry(trail, context.audit_tenant(trail)))
             continue
         try:
-            await write(context, trail)
-        except Exception:
+            async with asyncio.timeout(DENIAL_SECONDS):
+                await write(context, trail)
+        except BaseException as error:
+            # Also when the process ends meanwhile, which cancels every task.
             context.services.audit_file.write(context.audit_entry(trail, context.audit_tenant(trail)))
+            if not isinstance(error, Exception):
+                raise
             log.exception("a denial is not in the audit log", action=trail.action, request_id=context.request_id)
 
 

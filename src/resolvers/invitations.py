@@ -99,6 +99,8 @@ async def revoke_invitation(context: Context, invitation_id: str) -> InvitationR
     if isinstance(wanted, InvalidInput):
         return wanted
     async with context.write() as tx:
+        await invitations.hold_invitation(tx, wanted)
+        await context.authorise_in(tx, hold=False)
         revoked = await invitations.revoke_invitation(tx, wanted)
     return revoked or NotFound.of("invitation")
 

@@ -42,7 +42,8 @@ async def update_member(
         return wanted
     async with context.write() as tx:
         await members.hold_members(tx)
-        person = await context.authorise_in(tx)
+        await sessions.hold_person(tx, wanted)
+        person = await context.authorise_for_good(tx)
         if role is not None and not person.role.covers(role):
             return InvalidInput(f"Only an administrator of the platform gives the role {role.value}.", "role")
         found = await _manageable(tx, person, wanted)
@@ -79,7 +80,8 @@ async def remove_member(context: Context, user_id: str) -> NotFound | InvalidInp
 async def _removed(context: Context, wanted: UUID) -> NotFound | Conflict | None:
     async with context.write() as tx:
         await members.hold_members(tx)
-        person = await context.authorise_in(tx)
+        await members.hold_leaving(tx, wanted)
+        person = await context.authorise_for_good(tx)
         found = await _manageable(tx, person, wanted)
         if not isinstance(found, UserRecord):
             return found

@@ -161,8 +161,15 @@ async def end_sessions(
     user_id: UUID,
     session_id: UUID | None = None,
 ) -> list[UUID]:
-    """End one of a person's sessions, or all, and tell every process; the ids of those that were live."""
+    """End one of a person's sessions, or all, and tell every process; the ids of those that were live.
+
+    Whoever was authorised to is looked at behind all that is waited for: the session may be the one that asks.
+    """
     async with context.write(tenant_id) as tx:
+        await sessions.hold_sessions(tx, user_id, session_id)
+        if context.is_authorised:
+            # Without holding the person: a reset holds them and then their sessions.
+            await context.authorise_for_good(tx, hold=False)
         ended = await sessions.revoke(tx, reason, user_id=user_id, session_id=session_id)
     await context.services.standings.changed(tenant_id, ended)
     return ended

@@ -82,16 +82,18 @@ class Standings:
         """Whether it counted when it was last asked about, which was a moment ago."""
         return _is_in(self._seen, claims.session_id)
 
-    async def person_in(self, tx: WriteTransaction, claims: AccessClaims, *, hold: bool) -> UserRecord:
-        """As `person_now`, in a transaction; and nobody suspends, demotes or removes a person that it is to `hold`."""
-        # Two statements: one that has waited for a row sees the others as they were before it waited.
+    async def person_in(self, reads: Reads, claims: AccessClaims) -> UserRecord:
+        """As `person_now`, as an open transaction sees it, and nothing is noted."""
         if claims.user_id is None:
-            if hold:
-                await hold_maker(tx, claims.session_id)
-            return _good(await key_standing(tx, claims.session_id, claims.key_hash or b""))
-        if hold:
+            return _good(await key_standing(reads, claims.session_id, claims.key_hash or b""))
+        return _good(await standing(reads, claims.user_id, claims.session_id))
+
+    async def hold(self, tx: WriteTransaction, claims: AccessClaims) -> None:
+        """Let nobody suspend, demote or remove the person before the transaction ends."""
+        if claims.user_id is None:
+            await hold_maker(tx, claims.session_id)
+        else:
             await hold_person(tx, claims.user_id)
-        return _good(await standing(tx, claims.user_id, claims.session_id))
 
     async def changed(self, tenant_id: TenantId, session_ids: Sequence[UUID]) -> None:
         """What these sessions are good for has been changed: call after the commit."""

@@ -74,17 +74,20 @@ async def suspend_tenant(context: Context, tenant_id: str) -> TenantRecord | Not
     if wanted == person.tenant_id:
         return Conflict("This is your own organisation: who suspended it could not resume it.")
     async with context.platform(Purpose.ADMIN) as tx:
+        # One's own, too: of two administrators who suspend each other's organisation the second is out before the end.
+        await tenants.hold_tenants(tx, {wanted, person.tenant_id})
         changed = await tenants.suspend(tx, wanted)
     return await _told(context, changed)
 
 
 async def resume_tenant(context: Context, tenant_id: str) -> TenantRecord | NotFound | InvalidInput:
     """Let a suspended tenant in again: with their sessions, as far as these have not ended meanwhile."""
-    await context.authorise(Operation.RESUME_TENANT)
+    person = await context.authorise(Operation.RESUME_TENANT)
     wanted = input_id(NodeKind.TENANT, tenant_id, "tenantId")
     if isinstance(wanted, InvalidInput):
         return wanted
     async with context.platform(Purpose.ADMIN) as tx:
+        await tenants.hold_tenants(tx, {wanted, person.tenant_id})
         changed = await tenants.resume(tx, wanted)
     return await _told(context, changed)
 

@@ -56,8 +56,10 @@ class OperationScope(SchemaExtension):
             # Also when the stream is closed from outside, which arrives here as an exception.
             context = self.execution_context.context
             if isinstance(context, Context):
-                await context.aclose()
-                await write_denials(context)
+                try:
+                    await context.aclose()
+                finally:
+                    await write_denials(context)
 
     def get_results(self) -> dict[str, Any]:
         """The `extensions` of a result; of a subscription's event, with the statements of all events so far."""

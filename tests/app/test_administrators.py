@@ -117,6 +117,49 @@ async def test_what_is_refused_changes_nothing(own_product: Product) -> None:
     assert await accounts(product) == before
 
 
+async def suspend(product: Product, what: str, email: str) -> None:
+    """Suspend the account or its organisation."""
+    where = {"users": "email = $1", "tenants": "id = (SELECT tenant_id FROM users WHERE email = $1)"}[what]
+    await as_owner(product.settings, f"UPDATE {what} SET suspended_at = now() WHERE {where}", email)
+
+
+@pytest.mark.parametrize("what", ["users", "tenants"])
+async def test_who_could_not_sign_in_is_raised_only_together_with_the_end_of_the_suspension(
+    own_product: Product, what: str
+) -> None:
+    person = await own_product.sign_up()
+    await suspend(own_product, what, person.email)
+    before = await accounts(own_product)
+    refused = await raise_to_administrator(own_product.services, person.email)
+    assert isinstance(refused, Conflict)
+    assert "is suspended" in refused.message
+    assert "--resume" in refused.message
+    assert await accounts(own_product) == before
+    assert isinstance(await raise_to_administrator(own_product.services, person.email, resume=True), Administrator)
+    assert (await viewer(own_product, person.email))["user"]["role"] == "ADMIN"
+
+
+async def test_a_suspended_platform_gets_a_new_administrator_only_together_with_its_way_back(
+    own_product: Product,
+) -> None:
+    await add_administrator(own_product.services, email="first@example.test", name="Ada", password=PASSWORD)
+    await suspend(own_product, "tenants", "first@example.test")
+    before = await accounts(own_product)
+    new = {"email": "second@example.test", "name": "Ben", "password": PASSWORD}
+    refused = await add_administrator(own_product.services, **new)
+    assert isinstance(refused, Conflict)
+    assert "The organisation Platform is suspended" in refused.message
+    assert await accounts(own_product) == before
+    assert isinstance(await add_administrator(own_product.services, **new, resume=True), Administrator)
+    for email in ("first@example.test", "second@example.test"):
+        assert (await viewer(own_product, email))["user"]["role"] == "ADMIN"
+    actions = "SELECT action FROM audit_log WHERE tenant_id = $1 AND actor_id IS NULL ORDER BY id"
+    assert [row[0] for row in await as_owner(own_product.settings, actions, PLATFORM_TENANT)][1:3] == [
+        "addAdministrator",
+        "resumeTenant",
+    ]
+
+
 def test_the_embedded_servers_of_the_data_folder_are_found_and_settings_come_first(tmp_path: Path) -> None:
     bare = Settings.model_construct(data_dir=tmp_path)
     assert with_embedded_servers(bare) == bare
