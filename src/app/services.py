@@ -24,6 +24,7 @@ from datastores.answer_slots import AnswerSlots
 from datastores.audit_file import AuditFile
 from datastores.context_cache import ContextCache
 from datastores.conversation_news import ConversationNews
+from datastores.document_news import DocumentNews
 from datastores.files import FileStorage
 from datastores.live import LiveChannels
 from datastores.postgres import Postgres
@@ -66,6 +67,7 @@ async def job_services(settings: Settings) -> AsyncGenerator[JobServices, None]:
             files=FileStorage(settings.data_dir / "files"),
             providers=providers,
             queue=queue,
+            document_news=DocumentNews(redis, RedisCircuit(told="redis_away_documents_are_not_told_of")),
             mail=mail_transport(settings),
         )
 
@@ -164,6 +166,7 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
             slots=producing.slots,
             keys=KeyedLocks(),
             news=producing.news,
+            document_news=DocumentNews(jobs.redis, circuit),
             audit_file=audit_file,
         )
 

@@ -33,6 +33,7 @@ from jobs.ingest_document import ingest_document
 from jobs.services import JobServices
 from jobs.sweep_accounts import sweep_accounts
 from jobs.sweep_documents import sweep_documents
+from jobs.sweep_files import sweep_files
 from jobs.sweeping import skipped_in_outages
 
 MAX_JOBS = 2
@@ -184,6 +185,7 @@ def _document_worker(services: JobServices, redis: ArqRedis) -> _Worker:
         functions=[func(ingest_document, timeout=JOB_SECONDS, keep_result=0, max_tries=1)],
         cron_jobs=[
             cron(skipped_in_outages(sweep_documents), second=SWEEP_SECONDS, run_at_startup=True),
+            cron(skipped_in_outages(sweep_files), second=SWEEP_SECONDS, run_at_startup=True),
             cron(make_audit_partitions, hour=AUDIT_HOUR, minute=0, run_at_startup=True),
         ],
         max_jobs=MAX_JOBS,

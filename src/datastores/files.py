@@ -59,7 +59,7 @@ class FileStorage:
         """Write the pieces to disk in constant memory. Raises `FileTooLargeError`; a failure leaves nothing behind."""
         path = self.path(tenant_id, document_id)
         await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
-        partial = path.with_suffix(".part")
+        partial = _partial(path)
         digest, size, head = hashlib.sha256(), 0, b""
         file = await asyncio.to_thread(partial.open, "wb")
         try:
@@ -78,8 +78,17 @@ class FileStorage:
         return StoredFile(path, size, digest.hexdigest(), head)
 
     async def delete(self, tenant_id: TenantId, document_id: UUID) -> None:
-        """Remove a document's original; nothing happens when there is none."""
-        await asyncio.to_thread(self.path(tenant_id, document_id).unlink, missing_ok=True)
+        """Remove a document's original, and what a killed process has left of it; it may be gone already.
+
+        Raises OSError.
+        """
+        path = self.path(tenant_id, document_id)
+        for file in (_partial(path), path):
+            await asyncio.to_thread(file.unlink, missing_ok=True)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_suffix(".part")
 
 
 def _commit(file: BinaryIO, partial: Path, path: Path) -> None:

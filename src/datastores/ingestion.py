@@ -1,8 +1,4 @@
-"""What the ingest job writes. Every statement is fenced by the document's epoch; bulk rows go through COPY.
-
-PostgreSQL refuses COPY into a table with row-level security, so rows are copied into a temporary table that ends
-with the transaction and inserted from there, where the policies check them.
-"""
+"""What the ingest job writes. Every statement is fenced by the document's epoch; bulk rows go through COPY."""
 
 from __future__ import annotations
 
@@ -20,18 +16,20 @@ from pgvector import HalfVector
 
 from core.errors import ErrorCode
 from core.ids import TenantId, new_id
+from datastores.bulk_insert import bulk_insert
 from datastores.lexical import searchable_text
-from datastores.models import Chunk, Document, DocumentPage, DocumentStatus, Tenant
+from datastores.models import Chunk, Document, DocumentPage, DocumentStatus, Embedding, Tenant
 from datastores.records import table
 from datastores.tenants import suspended
 from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
 
 _documents, _chunks, _pages, _tenants = table(Document), table(Chunk), table(DocumentPage), table(Tenant)
+_embeddings = table(Embedding)
 CLAIMED = (DocumentStatus.PARSING, DocumentStatus.EMBEDDING)
 UNFINISHED = (DocumentStatus.QUEUED, *CLAIMED)
 STALE_AFTER = timedelta(seconds=30)
 """A job without a sign of life for so long is taken for dead."""
-_VANISHED = 1 << 16
+VANISHED = 1 << 16
 """What an epoch is ahead of the one before it, besides 1, when it was taken from a worker that had vanished. So an
 epoch tells two numbers apart: how often the document was claimed, and how often it took its worker with it."""
 
@@ -49,11 +47,15 @@ class ClaimedDocument:
     content_type: str
     byte_size: int
     embedding_model_id: str
+    chunks_total: int | None
+    """How many chunks it has, where it was read to its end before, and all of them are there; else None."""
+    chunks_stored: int
+    """Before the claim."""
 
     @property
     def vanished(self) -> int:
         """How many workers were not heard of again after they had claimed the document."""
-        return self.epoch // _VANISHED
+        return self.epoch // VANISHED
 
 
 @dataclass(slots=True)
@@ -77,10 +79,11 @@ class StoredChunk:
 
 
 async def claim(tx: WriteTransaction, document_id: UUID) -> ClaimedDocument | None:
-    """Take the document over as its next epoch and remove what an earlier try left; None: done, or in good hands.
+    """Take the document over as its next epoch; None: done, or in good hands.
 
-    A document that waits was never begun, or was given back (`release`): its last worker has not vanished. Nothing of
-    a suspended tenant's is begun.
+    What an earlier try left of one that was not read to its end is removed; else its chunks and vectors stay, and the
+    next one goes on with those that have no vector. A document that waits was never begun, or was given back
+    (`release`): its last worker has not vanished. Nothing of a suspended tenant's is begun.
     """
     waits = _documents.c.status == DocumentStatus.QUEUED
     free = sa.or_(waits, _documents.c.heartbeat_at < sa.func.now() - STALE_AFTER)
@@ -94,12 +97,9 @@ async def claim(tx: WriteTransaction, document_id: UUID) -> ClaimedDocument | No
             ~suspended(_documents.c.tenant_id),
         )
         .values(
-            epoch=_documents.c.epoch + sa.case((waits, 1), else_=1 + _VANISHED),
+            epoch=_documents.c.epoch + sa.case((waits, 1), else_=1 + VANISHED),
             status=DocumentStatus.PARSING,
             heartbeat_at=sa.func.clock_timestamp(),
-            pages_done=0,
-            chunks_done=0,
-            chunks_total=None,
         )
         .returning(
             _documents.c.epoch,
@@ -110,13 +110,42 @@ async def claim(tx: WriteTransaction, document_id: UUID) -> ClaimedDocument | No
             .where(_tenants.c.id == _documents.c.tenant_id)
             .scalar_subquery()
             .label("embedding_model_id"),
+            _documents.c.chunks_total,
+            sa.select(sa.func.count())
+            .where(_chunks.c.tenant_id == _documents.c.tenant_id, _chunks.c.document_id == _documents.c.id)
+            .scalar_subquery()
+            .label("chunks_stored"),
         )
     )
     claimed = await tx.first(ClaimedDocument, statement)
-    if claimed is not None:
-        for rows in (_chunks, _pages):
-            await tx.execute(sa.delete(rows).where(rows.c.tenant_id == tx.tenant_id, rows.c.document_id == document_id))
+    if claimed is None:
+        return None
+    if claimed.chunks_total != claimed.chunks_stored:
+        claimed.chunks_total = None
+        await record_progress(tx, document_id, claimed.epoch, pages_done=0, chunks_done=0, chunks_total=None)
+    await remove_unless_whole(tx, document_id)
     return claimed
+
+
+async def remove_unless_whole(tx: WriteTransaction, document_id: UUID) -> None:
+    """Remove the pages and chunks of a document that was not read to its end. Its row is held."""
+    torn = sa.exists().where(
+        _documents.c.tenant_id == tx.tenant_id, _documents.c.id == document_id, _documents.c.chunks_total.is_(None)
+    )
+    for rows in (_chunks, _pages):
+        mine = (rows.c.tenant_id == tx.tenant_id, rows.c.document_id == document_id)
+        await tx.execute(sa.delete(rows).where(*mine, torn))
+
+
+async def is_claimed(reads: Reads, document_id: UUID, epoch: int) -> bool:
+    """Whether the document is still this claim's: neither deleted, nor cancelled, nor taken over."""
+    statement = sa.select(sa.literal(1)).where(
+        _documents.c.tenant_id == reads.tenant_id,
+        _documents.c.id == document_id,
+        _documents.c.epoch == epoch,
+        _documents.c.status.in_(CLAIMED),
+    )
+    return await reads.scalar(statement) is not None
 
 
 async def record_progress(tx: WriteTransaction, document_id: UUID, epoch: int, **values: Any) -> None:
@@ -144,7 +173,10 @@ async def release(tx: WriteTransaction, document_id: UUID, epoch: int) -> None:
 async def fail(
     tx: WriteTransaction, document_id: UUID, epoch: int, code: ErrorCode, message: str, *, retryable: bool
 ) -> None:
-    """End the document as FAILED; its pages and chunks go, so that nothing of it is found. May raise as above."""
+    """End the document as FAILED; nothing of it is found. May raise as above.
+
+    Of one that was read to its end the pages and chunks stay, for a retry.
+    """
     await record_progress(
         tx,
         document_id,
@@ -154,8 +186,7 @@ async def fail(
         failure_message=message,
         failure_retryable=retryable,
     )
-    for rows in (_chunks, _pages):
-        await tx.execute(sa.delete(rows).where(rows.c.tenant_id == tx.tenant_id, rows.c.document_id == document_id))
+    await remove_unless_whole(tx, document_id)
 
 
 async def add_pages(
@@ -167,7 +198,7 @@ async def add_pages(
         for number, text, source in pages
     ]
     columns = ["tenant_id", "id", "document_id", "number", "text", "source_map"]
-    await _bulk_insert(tx, "document_pages", columns, rows, {"source_map": "text"}, {"source_map": "jsonb"})
+    await bulk_insert(tx, "document_pages", columns, rows, {"source_map": "text"}, {"source_map": "jsonb"})
 
 
 async def add_chunks(tx: WriteTransaction, document_id: UUID, chunks: Sequence[NewChunk]) -> None:
@@ -187,22 +218,42 @@ async def add_chunks(tx: WriteTransaction, document_id: UUID, chunks: Sequence[N
         for chunk in chunks
     ]
     columns = ["tenant_id", "id", "document_id", "ordinal", "page", "text", "start", "end", "lexemes"]
-    await _bulk_insert(tx, "chunks", columns, rows, {"lexemes": "text"}, {"lexemes": "chunk_lexemes(%s)"})
+    await bulk_insert(tx, "chunks", columns, rows, {"lexemes": "text"}, {"lexemes": "chunk_lexemes(%s)"})
 
 
-async def chunks_after(reads: Reads, document_id: UUID, ordinal: int, limit: int) -> list[StoredChunk]:
-    """The document's next chunks after number `ordinal`, in order."""
+async def chunks_without_vector(
+    reads: Reads, document_id: UUID, model_id: str, after: int, limit: int
+) -> list[StoredChunk]:
+    """The document's next chunks after number `after` that the model has made no vector of, in order."""
+    embedded = sa.exists().where(
+        _embeddings.c.tenant_id == _chunks.c.tenant_id,
+        _embeddings.c.model_id == model_id,
+        _embeddings.c.chunk_id == _chunks.c.id,
+    )
     statement = (
         sa.select(_chunks.c.id, _chunks.c.ordinal, _chunks.c.text)
         .where(
             _chunks.c.tenant_id == reads.tenant_id,
             _chunks.c.document_id == document_id,
-            _chunks.c.ordinal > ordinal,
+            _chunks.c.ordinal > after,
+            ~embedded,
         )
         .order_by(_chunks.c.ordinal)
         .limit(limit)
     )
     return await reads.records(StoredChunk, statement)
+
+
+async def vectors_stored(reads: Reads, document_id: UUID, model_id: str) -> int:
+    """How many of the document's chunks the model has made a vector of."""
+    statement = sa.select(sa.func.count()).where(
+        _chunks.c.tenant_id == reads.tenant_id,
+        _chunks.c.document_id == document_id,
+        _embeddings.c.tenant_id == _chunks.c.tenant_id,
+        _embeddings.c.chunk_id == _chunks.c.id,
+        _embeddings.c.model_id == model_id,
+    )
+    return int(await reads.scalar(statement))
 
 
 async def add_embeddings(
@@ -214,7 +265,7 @@ async def add_embeddings(
         for chunk_id, vector in zip(chunk_ids, vectors, strict=True)
     ]
     columns = ["tenant_id", "id", "chunk_id", "model_id", "vector"]
-    await _bulk_insert(tx, "embeddings", columns, rows, {"vector": "text"}, {"vector": "halfvec"})
+    await bulk_insert(tx, "embeddings", columns, rows, {"vector": "text"}, {"vector": "halfvec"})
 
 
 async def unfinished(tx: PlatformTransaction, limit: int) -> list[tuple[TenantId, UUID, int]]:
@@ -230,35 +281,3 @@ async def unfinished(tx: PlatformTransaction, limit: int) -> list[tuple[TenantId
         .limit(limit)
     )
     return [(TenantId(row[0]), row[1], row[2]) for row in await tx.rows(statement)]
-
-
-async def _bulk_insert(
-    tx: WriteTransaction,
-    target: str,
-    columns: Sequence[str],
-    rows: Sequence[tuple[Any, ...]],
-    staged_types: dict[str, str],
-    conversions: dict[str, str],
-) -> None:
-    """COPY into a temporary table, then INSERT … SELECT. All names are this module's own, never a client's."""
-    if not rows:
-        return
-    staging = f"staging_{target}"
-    quoted = ", ".join(f'"{column}"' for column in columns)
-    blank = ", ".join(f'NULL::{staged_types[c]} AS "{c}"' if c in staged_types else f'"{c}"' for c in columns)
-    await tx.execute(sa.text(f"DROP TABLE IF EXISTS pg_temp.{staging}"))
-    await tx.execute(
-        sa.text(
-            f"CREATE TEMPORARY TABLE {staging} ON COMMIT DROP AS SELECT {blank} FROM {target} WITH NO DATA".replace(
-                "::", r"\:\:"
-            )
-        )
-    )
-    await tx.copy(staging, columns, rows)
-    values = ", ".join(
-        (conversions[c] % f'"{c}"' if "%s" in conversions[c] else f'CAST("{c}" AS {conversions[c]})')
-        if c in conversions
-        else f'"{c}"'
-        for c in columns
-    )
-    await tx.execute(sa.text(f"INSERT INTO {target} ({quoted}) SELECT {values} FROM pg_temp.{staging}"))

@@ -8,7 +8,9 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 
+from core.ids import new_id
 from datastores.models import (
     Assistant,
     AssistantDocument,
@@ -25,8 +27,21 @@ _documents, _chunks = table(Document), table(Chunk)
 _assistants, _assigned = table(Assistant), table(AssistantDocument)
 _TENANT: sa.BindParameter[Any] = sa.bindparam("tenant_id")
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
-_EXISTING_CHUNKS = sa.select(_chunks.c.id).where(_chunks.c.tenant_id == _TENANT, _chunks.c.id.in_(_IDS))
-_HOLD_CHUNKS = _EXISTING_CHUNKS.with_for_update(key_share=True)
+_EXISTING = (_chunks.c.tenant_id == _TENANT, _chunks.c.id.in_(_IDS))
+_EXISTING_CHUNKS = sa.select(_chunks.c.id).where(*_EXISTING)
+# The document before its chunks, as whoever deletes it comes upon them: there is one order of locks.
+_HELD_DOCUMENTS = (
+    sa.select(_documents.c.id)
+    .where(_documents.c.tenant_id == _TENANT, _documents.c.id.in_(sa.select(_chunks.c.document_id).where(*_EXISTING)))
+    .with_for_update(key_share=True)
+    .cte("held")
+)
+_HOLD_CHUNKS = (
+    sa.select(_chunks.c.id)
+    .join(_HELD_DOCUMENTS, _HELD_DOCUMENTS.c.id == _chunks.c.document_id)
+    .where(*_EXISTING)
+    .with_for_update(key_share=True, of=_chunks)
+)
 _ENDED = (DocumentStatus.FAILED, DocumentStatus.CANCELLED)
 
 
@@ -97,6 +112,25 @@ async def live_copy(reads: Reads, sha256: str) -> DocumentRecord | None:
         _documents.c.status.not_in(_ENDED),
     )
     return await reads.first(DocumentRecord, statement)
+
+
+async def live_copy_of(reads: Reads, document_id: UUID) -> DocumentRecord | None:
+    """As `live_copy`, of the bytes of this document, which has ended itself."""
+    sha256 = sa.select(_documents.c.sha256).where(
+        _documents.c.tenant_id == reads.tenant_id, _documents.c.id == document_id
+    )
+    statement = select_record(DocumentRecord).where(
+        _documents.c.tenant_id == reads.tenant_id,
+        _documents.c.sha256 == sha256.correlate(None).scalar_subquery(),
+        _documents.c.status.not_in(_ENDED),
+    )
+    return await reads.first(DocumentRecord, statement)
+
+
+async def assign(tx: WriteTransaction, assistant_id: UUID, document_id: UUID) -> None:
+    """Add the document to the assistant's scope; nothing happens where it is in it."""
+    values = {"tenant_id": tx.tenant_id, "id": new_id(), "assistant_id": assistant_id, "document_id": document_id}
+    await tx.execute(insert(_assigned).values(values).on_conflict_do_nothing())
 
 
 async def existing_chunks(reads: Reads, ids: Sequence[UUID]) -> set[UUID]:

@@ -1,8 +1,9 @@
 """One document from file to searchable: pages -> chunks -> embeddings, each stage in constant memory.
 
-arq may run the job twice and a worker may die anywhere: whoever claims the document takes the next epoch, removes
-what was left, and begins again; a worker whose epoch is old can write nothing. A worker that is asked to stop, or loses
-the database, gives the document back, as often as need be; one that vanishes counts against the document.
+arq may run the job twice and a worker may die anywhere: whoever claims the document takes the next epoch, and begins
+again, or goes on with the vectors where all of the text is stored; a worker whose epoch is old can write nothing. A
+worker that is asked to stop, or loses the database, gives the document back, as often as need be; one that vanishes
+counts against the document. One whose document is cancelled, deleted or taken over ends the work within half a second.
 """
 
 from __future__ import annotations
@@ -20,12 +21,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import DocumentError, ErrorCode, FailureError, ProviderError
 from core.ids import TenantId
-from core.tasks import end_tasks, see_through
-from datastores import ingestion, redis_keys
+from core.tasks import end_tasks, see_through, to_its_end
+from datastores import ingestion
 from datastores.ingestion import ClaimedDocument, DocumentTakenError, NewChunk
 from datastores.models import DocumentStatus
 from datastores.outages import is_outage, when_back
-from datastores.redis_client import REDIS_ERRORS
 from ingest.chunks import chunk_page
 from ingest.pages import DocumentOpened, ParsedPage, ParserLimits
 from ingest.parser import parse
@@ -37,6 +37,10 @@ MAX_VANISHED = 3
 """A document that so many workers did not survive is not given to a fourth."""
 RELEASE_SECONDS = 3.0
 """How long a worker that shuts down tries to give a document back."""
+LOOK_SECONDS = 0.4
+"""How often a worker looks whether the document is still its own."""
+BEAT_SECONDS = ingestion.STALE_AFTER.total_seconds() / 3
+"""How often it shows that it lives."""
 PAGE_BATCH = 50
 """Pages to a transaction while parsing."""
 CHUNK_BATCH = 1_000
@@ -74,7 +78,7 @@ async def _run(job: _Ingestion, document: str) -> None:
     try:
         await job.run()
     except DocumentTakenError:
-        log.info("document taken over or gone", document=document)
+        log.info("document cancelled, deleted or taken over", document=document)
     except FailureError as error:
         # What lies behind it is for the log alone. A provider's own words are not: they may have its key in them.
         fault = error.__cause__ if isinstance(error, DocumentError) else None
@@ -96,22 +100,30 @@ class _Ingestion:
         self._tenant_id = tenant_id
         self._document_id = document_id
         self._claimed = claimed
-        self._chunks = 0
+        self._chunks = claimed.chunks_total or 0
 
     async def run(self) -> None:
+        """Raises `DocumentTakenError` when the document is no longer this worker's, `FailureError` when it fails."""
         if self._claimed.vanished >= MAX_VANISHED:
             raise DocumentError(
                 ErrorCode.INTERRUPTED,
-                "Reading this document was interrupted too often. Upload it again.",
+                "Reading this document was interrupted too often. Try it again, or upload it anew.",
                 retryable=True,
             )
         await self._announce()
-        heartbeat = asyncio.create_task(self._beat())
+        work, watch = asyncio.create_task(self._work()), asyncio.create_task(self._watch())
         try:
-            await self._parse()
-            await self._embed()
+            await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await end_tasks([heartbeat])
+            # Whoever is told that the work is over may rely on it: the parser's process has ended, too.
+            ended = work if work.done() else watch
+            await to_its_end(end_tasks([work, watch]))
+        ended.result()
+
+    async def _work(self) -> None:
+        if self._claimed.chunks_total is None:
+            await self._parse()
+        await self._embed()
         await self._progress(status=DocumentStatus.READY)
 
     async def release(self) -> None:
@@ -178,13 +190,17 @@ class _Ingestion:
 
     async def _embed(self) -> None:
         provider = self._services.providers.embeddings(self._claimed.embedding_model_id)
-        await self._progress(status=DocumentStatus.EMBEDDING, chunks_total=self._chunks)
-        last, done = -1, 0
+        async with self._services.postgres.read(self._tenant_id) as tx:
+            done = await ingestion.vectors_stored(tx, self._document_id, provider.model_id)
+        await self._progress(status=DocumentStatus.EMBEDDING, chunks_done=done, chunks_total=self._chunks)
+        last = -1
         # Whole batches of the provider's, and often enough for somebody who watches.
         size = max(1, CHUNK_BATCH // 8 // provider.batch_size) * provider.batch_size
         while True:
             async with self._services.postgres.read(self._tenant_id) as tx:
-                chunks = await ingestion.chunks_after(tx, self._document_id, last, size)
+                chunks = await ingestion.chunks_without_vector(
+                    tx, self._document_id, provider.model_id, after=last, limit=size
+                )
             if not chunks:
                 return
             texts = [chunk.text for chunk in chunks]
@@ -205,19 +221,28 @@ class _Ingestion:
             await ingestion.record_progress(tx, self._document_id, self._claimed.epoch, **values)
         await self._announce()
 
-    async def _beat(self) -> None:
-        """Show that the worker lives, also while a slow file or provider makes no progress."""
+    async def _watch(self) -> None:
+        """Look whether the document is still ours; and show that the worker lives, also while a slow file or provider
+        makes no progress. Raises `DocumentTakenError`."""
+        loop = asyncio.get_running_loop()
+        next_beat = loop.time() + BEAT_SECONDS
         while True:
-            await asyncio.sleep(ingestion.STALE_AFTER.total_seconds() / 3)
-            with suppress(DocumentTakenError, SQLAlchemyError, OSError):
-                async with self._services.postgres.write(self._tenant_id) as tx:
-                    await ingestion.record_progress(tx, self._document_id, self._claimed.epoch)
+            await asyncio.sleep(LOOK_SECONDS)
+            with suppress(SQLAlchemyError, OSError):
+                if loop.time() >= next_beat:
+                    await self._beat()
+                    next_beat = loop.time() + BEAT_SECONDS
+                async with self._services.postgres.read(self._tenant_id) as tx:
+                    if not await ingestion.is_claimed(tx, self._document_id, self._claimed.epoch):
+                        raise DocumentTakenError
+
+    async def _beat(self) -> None:
+        async with self._services.postgres.write(self._tenant_id) as tx:
+            await ingestion.record_progress(tx, self._document_id, self._claimed.epoch)
 
     async def _announce(self) -> None:
         """Tell followers to look. They look by themselves every few seconds, so a lost call costs only time."""
-        with suppress(*REDIS_ERRORS):
-            channel = redis_keys.document_live(self._tenant_id, self._document_id)
-            await self._services.redis.publish(channel, b"progress")
+        await self._services.document_news.tell(self._tenant_id, self._document_id)
 
 
 async def _embed_batch(provider: EmbeddingProvider, texts: list[str]) -> npt.NDArray[np.float32]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from core.settings import Settings
+from datastores.document_news import DocumentNews
 from datastores.files import FileStorage
 from datastores.postgres import Postgres
 from jobs.queue import JobQueue
@@ -24,4 +25,5 @@ class JobServices:
     files: FileStorage
     providers: Providers
     queue: JobQueue
+    document_news: DocumentNews
     mail: MailTransport

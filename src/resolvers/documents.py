@@ -7,14 +7,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import DocumentError, ErrorCode, RequestError
 from core.ids import NodeKind, TenantId, new_id
 from core.security import InvalidTokenError
-from datastores import knowledge, people, redis_keys, tenants
+from datastores import document_changes, file_removals, knowledge, people, redis_keys, tenants
 from datastores.files import FileTooLargeError, StoredFile
-from datastores.models import AssistantDocument, Document, DocumentStatus
+from datastores.models import Document, DocumentStatus
 from datastores.pages import Page, PageRequest
 from datastores.records import DocumentRecord, UserRecord
 from ingest.sniff import ContentType, sniff
@@ -23,6 +23,7 @@ from resolvers.context import Context
 from resolvers.permissions import Operation
 from resolvers.results import DuplicateDocument, InvalidInput, NotFound, RateLimited, UploadRejected
 from resolvers.services import Services
+from resolvers.stored_files import remove_file
 from resolvers.texts import refused_name
 
 NAME_CHARS = 255
@@ -91,21 +92,23 @@ async def upload_document(
     await context.reads.aclose()
     document_id = new_id()
     limit = context.services.settings.upload_max_bytes
-    try:
-        stored = await context.services.files.save(tenant_id, document_id, upload.pieces, limit)
-    except FileTooLargeError:
-        return UploadRejected(ErrorCode.TOO_LARGE, f"The file is larger than {limit} bytes, the most allowed.")
+    async with context.services.postgres.write(tenant_id) as tx:
+        await file_removals.expect(tx, document_id)
     kept = False
     try:
+        stored = await context.services.files.save(tenant_id, document_id, upload.pieces, limit)
         content_type = sniff(stored.head, upload.name)
         result = await _record(context, tenant_id, document_id, person.id, shown_name, stored, content_type, wanted)
         kept = isinstance(result, DocumentRecord)
+    except FileTooLargeError:
+        return UploadRejected(ErrorCode.TOO_LARGE, f"The file is larger than {limit} bytes, the most allowed.")
     except DocumentError as error:
         return UploadRejected(error.code, error.message)
     finally:
         if not kept:
-            await context.services.files.delete(tenant_id, document_id)
+            await remove_file(context.services, tenant_id, document_id)
     if kept:
+        await context.services.document_news.tell(tenant_id, document_id)
         await context.services.queue.ingest_document(tenant_id, document_id)
     return result
 
@@ -120,10 +123,13 @@ async def _record(
     content_type: ContentType,
     assistant_id: UUID | None,
 ) -> DocumentRecord | DuplicateDocument:
-    try:
-        async with context.write() as tx:
-            if (copy := await knowledge.live_copy(tx, stored.sha256)) is not None:
-                return _duplicate(copy)
+    async with context.write() as tx:
+        # One upload at a time looks and adds: what is there once it may is all that was there before.
+        await document_changes.hold_documents(tx)
+        copy = await knowledge.live_copy(tx, stored.sha256)
+        if copy is None:
+            if not await file_removals.keep(tx, document_id):
+                raise TimeoutError("the file was not recorded in time, and has been removed")
             document = Document(
                 tenant_id=tenant_id,
                 id=document_id,
@@ -134,25 +140,12 @@ async def _record(
                 uploaded_by_id=person_id,
             )
             tx.session.add(document)
-            if assistant_id is not None:
-                await tx.session.flush()
-                tx.session.add(
-                    AssistantDocument(tenant_id=tenant_id, assistant_id=assistant_id, document_id=document_id)
-                )
-            record = await knowledge.document_by_id(tx, document_id)
             context.acts_on(NodeKind.DOCUMENT, document_id)
-    except IntegrityError:
-        # The same bytes were recorded by a request beside this one, after we looked.
-        copy = await knowledge.live_copy(context.reads, stored.sha256)
-        if copy is None:
-            raise
-        return _duplicate(copy)
+        if assistant_id is not None:
+            await knowledge.assign(tx, assistant_id, document_id if copy is None else copy.id)
+        record = copy or await knowledge.document_by_id(tx, document_id)
     assert record is not None
-    return record
-
-
-def _duplicate(copy: DocumentRecord) -> DuplicateDocument:
-    return DuplicateDocument(f"These bytes are there already, as {copy.name!r}.", copy)
+    return record if copy is None else DuplicateDocument.of(copy)
 
 
 async def follow_progress(context: Context, document_id: str) -> AsyncGenerator[Progress, None]:

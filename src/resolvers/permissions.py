@@ -167,6 +167,15 @@ class Operation(enum.Enum):
         "A new document of the organisation; asked before the file is received.",
         NodeKind.DOCUMENT,
     )
+    CANCEL_DOCUMENT = Permission(
+        "Mutation.cancelDocument", MANAGES, "All documents of the organisation.", NodeKind.DOCUMENT
+    )
+    RETRY_DOCUMENT = Permission(
+        "Mutation.retryDocument", MANAGES, "All documents of the organisation.", NodeKind.DOCUMENT
+    )
+    DELETE_DOCUMENT = Permission(
+        "Mutation.deleteDocument", MANAGES, "All documents of the organisation.", NodeKind.DOCUMENT
+    )
     START_CONVERSATION = Permission(
         "Mutation.startConversation",
         SIGNED_IN,

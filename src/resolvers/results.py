@@ -99,3 +99,7 @@ class DuplicateDocument:
     message: str
     document: DocumentRecord
     code: ErrorCode = ErrorCode.DUPLICATE
+
+    @classmethod
+    def of(cls, copy: DocumentRecord) -> DuplicateDocument:
+        return cls(f"These bytes are there already, as {copy.name!r}.", copy)

@@ -18,6 +18,7 @@ from datastores.answer_log import AnswerLog
 from datastores.answer_slots import AnswerSlots
 from datastores.audit_file import AuditFile
 from datastores.conversation_news import ConversationNews
+from datastores.document_news import DocumentNews
 from datastores.files import FileStorage
 from datastores.live import LiveChannels
 from datastores.postgres import Postgres
@@ -90,6 +91,7 @@ class Services:
     keys: KeyedLocks
     """Of idempotency keys that this process works on."""
     news: ConversationNews
+    document_news: DocumentNews
     audit_file: AuditFile
     trusted: TrustedDocuments
     turns: Turns = field(default_factory=Turns)

@@ -159,7 +159,12 @@ VISIBILITY = (
     _row("RevokeApiKeyPayload", "apiKey", "Whoever has called the mutation."),
     _row("CreateTenantPayload", "tenant user", "Whoever has called the mutation."),
     _row("SuspendTenantPayload ResumeTenantPayload", "tenant", "Whoever has called the mutation."),
-    _row("UploadDocumentPayload", "document", "Whoever has called the mutation."),
+    _row(
+        "UploadDocumentPayload CancelDocumentPayload RetryDocumentPayload",
+        "document",
+        "Whoever has called the mutation.",
+    ),
+    _row("DeleteDocumentPayload", "documentId", "Whoever has called the mutation."),
     _row("StartConversationPayload", "conversation", "Whoever has called the mutation."),
     _row("SendMessagePayload", "message answer", "Whoever has called the mutation."),
     _row("StopAnswerPayload RegenerateAnswerPayload SelectAnswerPayload", "answer", "Whoever has called the mutation."),

@@ -31,7 +31,8 @@ class UploadDocumentInput:
         "of a form's file, as aiohttp does: it is taken to the letter, as browsers send it.",
     )
     assistant_id: strawberry.ID | None = strawberry.field(
-        default=None, description="Adds the document to this assistant's scope."
+        default=None,
+        description="Adds the document to this assistant's scope; with DuplicateDocument, the one that is there.",
     )
 
 
@@ -64,7 +65,9 @@ def _name_of(file: UploadFile) -> str:
 @strawberry.type
 class KnowledgeMutations:
     @strawberry.mutation(
-        description="Keep a file and make it searchable in the background: follow `documentProgress`. Needs BUSINESS."
+        description="Keep a file and make it searchable in the background: follow `documentProgress`. The same bytes "
+        "are kept once in an organisation: DuplicateDocument has the document that they are; one that is FAILED or "
+        "CANCELLED does not count, and these become another. Needs BUSINESS."
     )
     async def upload_document(self, info: Info, input: UploadDocumentInput) -> UploadDocumentResult:
         file: Any = input.file

@@ -10,6 +10,7 @@ from core.settings import Settings
 from schema.access import AccessMutations
 from schema.accounts import AccountMutations
 from schema.answers import AnswerMutations
+from schema.document_life import DocumentLifeMutations
 from schema.execution import ColloquySchema
 from schema.identity import IdentityMutations
 from schema.knowledge import KnowledgeMutations
@@ -26,6 +27,7 @@ Mutation = merge_types(
         AccessMutations,
         TenantMutations,
         KnowledgeMutations,
+        DocumentLifeMutations,
         MessageMutations,
         AnswerMutations,
     ),

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +17,17 @@ import psutil
 
 from app.services import job_services
 from app.worker import run_worker
-from core.ids import TenantId
+from core.ids import NodeKind, TenantId, to_global
 from core.settings import Settings
 from jobs.ingest_document import ingest_document
 from jobs.services import JobServices
 from owner import as_owner, until, uuid_of
 from product import Person, Product
+from wire import GeminiServer, Step
 
 SOURCES = Path(__file__).parents[2] / "src"
-STATE = """SELECT status, epoch, failure_code, failure_message, failure_retryable, pages_done, chunks_done, chunks_total
-  FROM documents WHERE id = $1"""
+STATE = """SELECT status, epoch, failure_code, failure_message, failure_retryable, pages_done, chunks_done,
+  chunks_total, pages_total FROM documents WHERE id = $1"""
 STORED = """SELECT (SELECT count(*) FROM document_pages WHERE document_id = $1),
   (SELECT count(*) FROM chunks WHERE document_id = $1),
   (SELECT count(DISTINCT (page, start)) FROM chunks WHERE document_id = $1),
@@ -45,6 +46,7 @@ class State:
     pages_done: int
     chunks_done: int
     chunks_total: int | None
+    pages_total: int | None
 
     @property
     def claims(self) -> tuple[int, int]:
@@ -60,6 +62,11 @@ class Queued:
     tenant: TenantId
     id: UUID
 
+    @property
+    def name(self) -> str:
+        """Its id as clients see it."""
+        return to_global(NodeKind.DOCUMENT, self.id)
+
     async def state(self) -> State:
         """Its row, as it is now."""
         (row,) = await as_owner(self.settings, STATE, self.id)
@@ -71,9 +78,20 @@ class Queued:
         assert chunks == distinct == embeddings
         return pages, chunks
 
+    async def rows(self) -> dict[str, int]:
+        """How many rows there are of it, whole or not."""
+        ((pages, chunks, _, embeddings),) = await as_owner(self.settings, STORED, self.id)
+        return {"pages": pages, "chunks": chunks, "embeddings": embeddings}
+
     async def chunk_ids(self) -> list[tuple[Any, ...]]:
         """Its chunks' ids, in order."""
         return await as_owner(self.settings, "SELECT id FROM chunks WHERE document_id = $1 ORDER BY ordinal", self.id)
+
+    async def text(self) -> str:
+        """Of its first passage, which a question in the same words finds."""
+        statement = "SELECT text FROM chunks WHERE document_id = $1 ORDER BY ordinal LIMIT 1"
+        ((text,),) = await as_owner(self.settings, statement, self.id)
+        return text  # type: ignore[no-any-return]
 
     async def age(self) -> None:
         """As if its job had not been heard of for an hour."""
@@ -95,6 +113,24 @@ class Queued:
     async def run(self, services: JobServices) -> None:
         """Run the job here and now."""
         await ingest_document({"services": services}, self.tenant.hex, self.id.hex)
+
+
+class OneByOne(list[Step]):
+    """A script whose nth call is played the nth of these, and whose further calls are answered."""
+
+    def __init__(self, *calls: Sequence[Step]) -> None:
+        super().__init__()
+        self._calls = iter(calls)
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(next(self._calls, ()))
+
+
+def batches(server: GeminiServer) -> list[int]:
+    """How many texts each call for documents had."""
+    asked = [one.message for one in server.asked if one.method == "BatchEmbedContents"]
+    documents = [message for message in asked if message.requests[0].task_type.name == "RETRIEVAL_DOCUMENT"]
+    return [len(message.requests) for message in documents]
 
 
 async def queued(product: Product, content: bytes, name: str = "notes.txt", person: Person | None = None) -> Queued:
@@ -174,4 +210,15 @@ async def a_parser() -> psutil.Process:
     return found[0]
 
 
-__all__ = ["Queued", "State", "a_parser", "job_services", "log_lines", "queued", "worker", "worker_process"]
+__all__ = [
+    "OneByOne",
+    "Queued",
+    "State",
+    "a_parser",
+    "batches",
+    "job_services",
+    "log_lines",
+    "queued",
+    "worker",
+    "worker_process",
+]

@@ -19,10 +19,11 @@ from core.tasks import end_tasks
 from datastores import ingestion
 from datastores.ingestion import DocumentTakenError
 from datastores.transactions import WriteTransaction
-from jobs import queue
+from jobs import ingest_document, queue
 from jobs.ingest_document import MAX_VANISHED
 from jobs.services import JobServices
 from jobs.sweep_documents import sweep_documents
+from lifecycle import RETRY, change
 from owner import as_owner, until
 from product import Product, running_product
 from wire import relayed
@@ -80,11 +81,15 @@ async def test_a_worker_that_is_killed_in_a_document_is_replaced_and_the_documen
     assert (cut_off.status, cut_off.epoch) == ("EMBEDDING", 1)
     assert cut_off.chunks_total is not None
     assert 0 < cut_off.chunks_done < cut_off.chunks_total
+    embedded = await as_owner(idle.settings, "SELECT id, chunk_id FROM embeddings ORDER BY id")
     await document.age()
     async with worker(idle.settings):
         state = await document.until("READY", "FAILED")
     assert (state.status, state.claims, state.chunks_total) == ("READY", (2, 1), cut_off.chunks_total)
     assert await document.stored() == (300, state.chunks_total)
+    # What was paid for is not paid for again.
+    vectors = await as_owner(idle.settings, "SELECT id, chunk_id FROM embeddings ORDER BY id")
+    assert vectors[: len(embedded)] == embedded
 
 
 async def test_a_worker_that_is_asked_to_stop_gives_its_document_back_at_once(idle: Product) -> None:
@@ -154,7 +159,8 @@ async def test_a_wake_up_that_died_with_its_worker_before_the_claim_is_repeated(
 async def test_a_document_that_kills_every_worker_fails_in_the_end_and_may_be_tried_again(
     idle: Product, services: JobServices
 ) -> None:
-    document = await queued(idle, TEXT)
+    person = await idle.sign_up()
+    document = await queued(idle, TEXT, person=person)
     # A fault of ours in the middle of the job: it is the sweep's, not the person's.
     await document.change("content_type = 'application/unheard-of'")
     for vanished in range(MAX_VANISHED):
@@ -167,8 +173,15 @@ async def test_a_document_that_kills_every_worker_fails_in_the_end_and_may_be_tr
     await document.run(services)
     failed = await document.state()
     assert (failed.status, failed.code, failed.retryable) == ("FAILED", "INTERRUPTED", True)
-    assert failed.message == "Reading this document was interrupted too often. Upload it again."
+    assert failed.message == "Reading this document was interrupted too often. Try it again, or upload it anew."
     assert await sweep_documents({"services": services}) == 0
+    # Somebody tries again, once the fault is gone: what it did to workers before is forgotten.
+    await document.change("content_type = 'text/plain'")
+    assert (await change(person, RETRY, document.name))["document"]["status"] == "QUEUED"
+    assert (await document.state()).claims == (MAX_VANISHED + 2, 0)
+    await document.run(services)
+    assert (await document.state()).status == "READY"
+    assert await document.stored() == (1, 1)
 
 
 async def test_a_document_uploaded_while_redis_is_away_is_found_by_the_sweep(settings: Settings) -> None:
@@ -215,7 +228,10 @@ async def test_a_worker_whose_claim_is_old_can_write_nothing(idle: Product, serv
     assert await document.stored() == (1, 1)
 
 
-async def test_statements_are_by_the_batch_and_not_by_the_chunk(idle: Product, services: JobServices) -> None:
+async def test_statements_are_by_the_batch_and_not_by_the_chunk(
+    idle: Product, services: JobServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest_document, "LOOK_SECONDS", 60.0)  # these go by time
     statements: list[str] = []
     engine = services.postgres.engine.sync_engine
     event.listen(engine, "before_cursor_execute", lambda _c, _cu, statement, *_: statements.append(statement))

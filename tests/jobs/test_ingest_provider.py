@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from ingesting import Queued, job_services, queued
+from ingesting import OneByOne, Queued, batches, job_services, queued
 
 import pdfs
 from core.settings import Settings
 from jobs import ingest_document
 from jobs.services import JobServices
+from lifecycle import RETRY, change, found
 from owner import as_owner, until
 from product import Product, running_product
-from wire import Fail, GeminiServer, Step, Until, gemini
+from wire import Fail, GeminiServer, Until, gemini
 
 STATUS = grpc.StatusCode
 TEXT = b"The harbour of Vexholm freezes in December.\n"
 UNAVAILABLE = Fail(STATUS.UNAVAILABLE)
-
-
-class OneByOne(list[Step]):
-    """A script whose nth call is played the nth of these, and whose further calls are answered."""
-
-    def __init__(self, *calls: Sequence[Step]) -> None:
-        super().__init__()
-        self._calls = iter(calls)
-
-    def __iter__(self) -> Iterator[Step]:
-        return iter(next(self._calls, ()))
 
 
 @pytest.fixture
@@ -67,13 +57,6 @@ def shorter_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingest_document, "EMBEDDING_BACKOFF", ingest_document.EMBEDDING_BACKOFF / 10)
 
 
-def batches(server: GeminiServer) -> list[int]:
-    """How many texts each call for documents had."""
-    asked = [one.message for one in server.asked if one.method == "BatchEmbedContents"]
-    documents = [message for message in asked if message.requests[0].task_type.name == "RETRIEVAL_DOCUMENT"]
-    return [len(message.requests) for message in documents]
-
-
 async def test_a_provider_that_comes_back_within_three_tries_costs_nothing_but_time(
     idle: Product, services: JobServices, server: GeminiServer
 ) -> None:
@@ -102,28 +85,64 @@ async def test_a_provider_that_comes_back_within_three_tries_costs_nothing_but_t
 async def test_a_provider_that_goes_on_failing_fails_the_document_and_leaves_nothing_of_it_to_be_found(
     idle: Product, services: JobServices, server: GeminiServer, fail: Fail, code: str, retryable: bool, tries: int
 ) -> None:
-    document = await queued(idle, pdfs.manual(3), "manual.pdf")
+    person = await idle.sign_up()
+    document = await queued(idle, pdfs.manual(3), "manual.pdf", person)
     server.embedding_script = [fail]
     await document.run(services)
+    server.embedding_script = []
     state = await document.state()
     assert (state.status, state.code, state.retryable) == ("FAILED", code, retryable)
     assert state.message
     assert "internal text of the vendor" not in state.message
     assert "UNAVAILABLE" not in state.message
     assert len(batches(server)) == tries
-    assert await document.stored() == (0, 0)
+    assert await found(person, await document.text()) == []
+    # Its text has been read, and is not read again.
+    kept = await document.chunk_ids()
+    assert (await change(person, RETRY, document.name))["__typename"] == "RetryDocumentPayload"
+    await document.run(services)
+    assert (await document.state()).status == "READY"
+    assert await document.chunk_ids() == kept
+    assert await document.stored() == (3, len(kept))
+    assert await found(person, await document.text()) != []
 
 
 @pytest.mark.long
-async def test_a_failure_in_a_later_batch_takes_the_earlier_ones_with_it(
+async def test_a_retry_goes_on_with_the_batch_that_failed(
     idle: Product, services: JobServices, server: GeminiServer
 ) -> None:
-    document = await queued(idle, pdfs.manual(120), "manual.pdf")
+    person = await idle.sign_up()
+    document = await queued(idle, pdfs.manual(120), "manual.pdf", person)
     server.embedding_script = OneByOne([], *[[UNAVAILABLE]] * 3)
     await document.run(services)
     state = await document.state()
     assert (state.status, state.code, state.chunks_done) == ("FAILED", "PROVIDER_UNAVAILABLE", 100)
-    assert await document.stored() == (0, 0)
+    rows = await document.rows()
+    assert (rows["pages"], rows["chunks"], rows["embeddings"]) == (120, state.chunks_total, 100)
+    assert await found(person, await document.text()) == []
+    server.embedding_script, server.asked = [], []
+    retried = (await change(person, RETRY, document.name))["document"]["progress"]
+    assert retried == {"chunksDone": 100, "chunksTotal": rows["chunks"]}
+    await document.run(services)
+    assert (await document.state()).status == "READY"
+    assert await document.stored() == (120, rows["chunks"])
+    assert sum(batches(server)) == rows["chunks"] - 100
+
+
+async def test_a_failed_document_whose_text_was_not_kept_is_read_again(
+    idle: Product, services: JobServices, server: GeminiServer
+) -> None:
+    person = await idle.sign_up()
+    document = await queued(idle, pdfs.manual(3), "manual.pdf", person)
+    server.embedding_script = OneByOne(*[[UNAVAILABLE]] * 3)
+    await document.run(services)
+    # As an earlier version left it, or somebody who has cleaned up behind the product's back.
+    await as_owner(idle.settings, "DELETE FROM chunks WHERE document_id = $1 AND ordinal > 0", document.id)
+    await change(person, RETRY, document.name)
+    await document.run(services)
+    state = await document.state()
+    assert state.status == "READY"
+    assert await document.stored() == (3, state.chunks_total)
 
 
 @pytest.mark.long

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import Any
 
@@ -130,15 +129,6 @@ async def test_the_same_bytes_are_one_document_whatever_they_are_called(product:
     assert (again["__typename"], again["code"]) == ("DuplicateDocument", "DUPLICATE")
     assert again["document"]["id"] == document_id
     assert "'one.txt'" in again["reason"]
-    assert (await counts(person))["documents"] == len(kept_files(person)) == 1
-
-
-async def test_the_same_bytes_uploaded_at_once_are_one_document(product: Product) -> None:
-    person = await product.sign_up()
-    results = await asyncio.gather(*(upload(person, TEXT, f"{number}.txt") for number in range(6)))
-    kinds = sorted(result["__typename"] for result in results)
-    assert kinds == ["DuplicateDocument"] * 5 + ["UploadDocumentPayload"]
-    assert len({result["document"]["id"] for result in results}) == 1
     assert (await counts(person))["documents"] == len(kept_files(person)) == 1
 
 
