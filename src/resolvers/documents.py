@@ -47,12 +47,25 @@ class Progress:
     eta_seconds: float | None
 
 
+class _NoAssistantError(Exception):
+    """The assistant was removed while the file came: the document is not kept either."""
+
+
 async def documents(
-    context: Context, statuses: Sequence[DocumentStatus] | None, page: PageRequest
+    context: Context, statuses: Sequence[DocumentStatus] | None, assistant_id: str | None, page: PageRequest
 ) -> Page[DocumentRecord]:
-    """The documents that the signed-in person may read, newest first."""
+    """The documents that the signed-in person may read, newest first; of an assistant those in its scope.
+
+    Raises `RequestError`.
+    """
     person = await context.authorise(Operation.VIEWER_DOCUMENTS)
-    return await knowledge.documents(context.reads, person, statuses, page)
+    assigned_to: UUID | None = None
+    if assistant_id is not None:
+        assistant = await people.assistant_or_default(context.reads, argument_id(NodeKind.ASSISTANT, assistant_id))
+        if assistant is None:
+            raise RequestError.bad_input("There is no such assistant.")
+        assigned_to = assistant.assigned_to
+    return await knowledge.documents(context.reads, person, statuses, assigned_to, page)
 
 
 async def may_upload(context: Context) -> UserRecord:
@@ -100,6 +113,8 @@ async def upload_document(
         content_type = sniff(stored.head, upload.name)
         result = await _record(context, tenant_id, document_id, person.id, shown_name, stored, content_type, wanted)
         kept = isinstance(result, DocumentRecord)
+    except _NoAssistantError:
+        return NotFound.of("assistant")
     except DocumentError as error:
         return UploadRejected(error.code, error.message)
     finally:
@@ -136,6 +151,8 @@ async def _record(
             tx.session.add(document)
             if assistant_id is not None:
                 await tx.session.flush()
+                if await people.assistant_or_default(tx, assistant_id) is None:
+                    raise _NoAssistantError
                 tx.session.add(
                     AssistantDocument(tenant_id=tenant_id, assistant_id=assistant_id, document_id=document_id)
                 )

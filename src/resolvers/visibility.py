@@ -42,7 +42,7 @@ VISIBILITY = (
     _row("Invitation", "id email name role invitedBy createdAt expiresAt", "Whoever may read `Viewer.invitations`."),
     _row(
         "Assistant",
-        "id name instructions provider model temperature createdAt",
+        "id name instructions provider model temperature contextTokens cacheAnswers documentScope createdAt",
         "Whoever is in the organisation.",
     ),
     _row(
@@ -159,6 +159,8 @@ VISIBILITY = (
     _row("RevokeApiKeyPayload", "apiKey", "Whoever has called the mutation."),
     _row("CreateTenantPayload", "tenant user", "Whoever has called the mutation."),
     _row("SuspendTenantPayload ResumeTenantPayload", "tenant", "Whoever has called the mutation."),
+    _row("CreateAssistantPayload UpdateAssistantPayload", "assistant", "Whoever has called the mutation."),
+    _row("DeleteAssistantPayload", "assistantId replacement", "Whoever has called the mutation."),
     _row("UploadDocumentPayload", "document", "Whoever has called the mutation."),
     _row("StartConversationPayload", "conversation", "Whoever has called the mutation."),
     _row("SendMessagePayload", "message answer", "Whoever has called the mutation."),
