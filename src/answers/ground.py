@@ -69,8 +69,8 @@ class Ground:
         await contexts.put(self._tenant_id, claimed.conversation_id, moment, said)
 
     async def _count_tokens(self, text: str) -> int | None:
-        chat = self._services.providers.chat(self._claimed.provider)
-        return await chat.count_tokens(text, model=self._claimed.model or "")
+        async with self._services.providers.using(self._claimed.provider) as chat:
+            return await chat.count_tokens(text, model=self._claimed.model or "")
 
     async def _said_before(self) -> Said:
         claimed, contexts = self._claimed, self._services.memory.contexts

@@ -198,17 +198,17 @@ class Attempt:
         """Ask one model once, and carry what it says to the log."""
         assert self._request is not None
         self._provider, self._model = candidate.provider, candidate.model or ""
-        chat = self._services.providers.chat(candidate.provider)
-        self._model = candidate.model = candidate.model or chat.default_model
-        self._finished = None
-        request = replace(self._request, model=self._model)
-        remembered = await self._recall.stream(candidate.provider, request)
-        self._called = True
-        try:
-            await self._forward(remembered or chat.stream(request))
-        except ProviderError:
-            self._called = False
-            raise
+        async with self._services.providers.using(candidate.provider) as chat:
+            self._model = candidate.model = candidate.model or chat.default_model
+            self._finished = None
+            request = replace(self._request, model=self._model)
+            remembered = await self._recall.stream(candidate.provider, request)
+            self._called = True
+            try:
+                await self._forward(remembered or chat.stream(request))
+            except ProviderError:
+                self._called = False
+                raise
         self._writer.say(self._filter.finish())
         await self._recall.keep(candidate.provider, request, checked_end(self._finished, self._filter.text))
 

@@ -63,12 +63,23 @@ def _readable(all_documents: bool) -> sa.ColumnElement[bool]:
 
 
 async def documents(
-    reads: Reads, person: UserRecord, statuses: Sequence[DocumentStatus] | None, request: PageRequest
+    reads: Reads,
+    person: UserRecord,
+    statuses: Sequence[DocumentStatus] | None,
+    assigned_to: UUID | None,
+    request: PageRequest,
 ) -> Page[DocumentRecord]:
-    """The documents that a person may read, newest first."""
+    """The documents that a person may read, newest first; those that are assigned to the assistant, if one is named."""
     statement = select_record(DocumentRecord).where(_documents.c.tenant_id == reads.tenant_id, readable_by(person))
     if statuses is not None:
         statement = statement.where(_documents.c.status.in_(statuses))
+    if assigned_to is not None:
+        assigned = sa.exists().where(
+            _assigned.c.tenant_id == _documents.c.tenant_id,
+            _assigned.c.document_id == _documents.c.id,
+            _assigned.c.assistant_id == assigned_to,
+        )
+        statement = statement.where(assigned)
     keys = [_documents.c.created_at, _documents.c.id]
     return await keyset_page(reads, DocumentRecord, statement, keys, request, descending=True)
 

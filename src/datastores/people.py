@@ -157,11 +157,17 @@ async def assistants(reads: Reads, request: PageRequest) -> Page[AssistantRecord
 
 
 async def assistant_or_default(reads: Reads, assistant_id: UUID | None) -> AssistantRecord | None:
-    """The assistant of that id, or the tenant's oldest one; None when there is no such assistant."""
+    """The assistant of that id, or the tenant's oldest one; None when there is no such assistant.
+
+    In a write transaction it stays until that ends: what is added there refers to it.
+    """
     statement = select_record(AssistantRecord).where(_assistants.c.tenant_id == reads.tenant_id)
     if assistant_id is not None:
         statement = statement.where(_assistants.c.id == assistant_id)
-    return await reads.first(AssistantRecord, statement.order_by(_assistants.c.created_at, _assistants.c.id).limit(1))
+    statement = statement.order_by(_assistants.c.created_at, _assistants.c.id).limit(1)
+    if isinstance(reads, WriteTransaction):
+        statement = statement.with_for_update(read=True, key_share=True)
+    return await reads.first(AssistantRecord, statement)
 
 
 async def users_by_id(reads: Reads, ids: Sequence[UUID]) -> list[UserRecord]:

@@ -107,6 +107,8 @@ class AssistantRecord:
     provider: str | None
     model: str | None
     temperature: float
+    context_tokens: int | None
+    cache_answers: bool
     document_scope: DocumentScope
     created_at: datetime
 

@@ -82,6 +82,8 @@ class ChatProvider(Protocol):
 
     name: str
     default_model: str
+    highest_temperature: float = 2.0
+    """The lowest is 0."""
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         """Yield text as it comes and end with exactly one `ChatFinished`.
@@ -95,6 +97,13 @@ class ChatProvider(Protocol):
         """The text's tokens, as the model ("" for the default one) counts them; None where the provider has no counter.
 
         Raises `ProviderError`.
+        """
+        return None
+
+    async def has_model(self, model: str) -> bool | None:
+        """Whether the provider has it for this key; None where nobody can tell now.
+
+        Raises `ProviderError` PROVIDER_AUTH where the key is refused.
         """
         return None
 

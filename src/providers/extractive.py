@@ -75,6 +75,10 @@ class ExtractiveChat(ChatProvider):
             yield TextDelta(word)
         yield ChatFinished(StopReason.COMPLETE, tokens_in, tokens_out)
 
+    async def has_model(self, model: str) -> bool:
+        """There is one."""
+        return model == self.default_model
+
     async def aclose(self) -> None:
         """Nothing is held: the embeddings belong to whoever made them."""
 

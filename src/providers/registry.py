@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
-from pydantic import SecretStr
+import structlog
 
 from core.errors import ConfigurationError, ErrorCode, ProviderError
 from core.settings import Settings
 from providers.base import ChatProvider, EmbeddingProvider
+from providers.hosted import has_platform_key, make_hosted, platform_key, root_certificates
 from providers.price_table import SHIPPED
 from providers.prices import Prices, read_prices
 
 LOCAL_MODEL = "all-MiniLM-L6-v2"
+log = structlog.get_logger(__name__)
 
 
 @runtime_checkable
@@ -40,8 +44,28 @@ class Providers:
         self._chat: dict[str, ChatProvider] = {}
         self._embeddings: dict[str, EmbeddingProvider] = {}
 
+    def has_key(self, name: str) -> bool:
+        """Whether the platform has a key for the provider, or an address or a model of its own that needs none."""
+        return name == "local" or has_platform_key(self._settings, name)
+
+    @asynccontextmanager
+    async def using(self, name: str | None) -> AsyncGenerator[ChatProvider, None]:
+        """The named chat provider, for as long as the block lasts. Raises `ProviderError` and nothing else."""
+        try:
+            chat = self.chat(name)
+        except ConfigurationError as error:
+            # Looked at when somebody asks it first: a start checks only those that everybody is to be answered by.
+            log.error("provider not usable", provider=name, reason=str(error))
+            raise ProviderError(
+                ErrorCode.PROVIDER_UNAVAILABLE, "This assistant's provider is not set up rightly here.", retryable=False
+            ) from None
+        yield chat
+
     def chat(self, name: str | None = None) -> ChatProvider:
-        """The named chat provider, by default the deployment's. Raises `ProviderError` when it is not set up."""
+        """The named chat provider, by default the deployment's.
+
+        Raises `ProviderError` when it is not set up, and `ConfigurationError` where that is wrong.
+        """
         name = name or self._settings.resolved_chat_provider
         if name not in self._chat:
             self._chat[name] = self._make_chat(name)
@@ -81,7 +105,7 @@ class Providers:
     async def _check_chat(self, setting: str, name: str) -> None:
         if name == "local":
             return
-        if name not in self._set_up():
+        if not has_platform_key(self._settings, name):
             key = f"{name.upper()}_API_KEY"
             own = "" if name == "gemini" else f", or {name.upper()}_BASE_URL for a server of your own"
             raise ConfigurationError(
@@ -90,16 +114,6 @@ class Providers:
         hosted = self.chat(name)
         assert isinstance(hosted, _Checked)
         await hosted.check_model()
-
-    def _set_up(self) -> set[str]:
-        """The hosted chat providers that have a key, or an address that may need none."""
-        settings = self._settings
-        given = {
-            "gemini": settings.gemini_api_key,
-            "openai": settings.openai_api_key or settings.openai_base_url,
-            "anthropic": settings.anthropic_api_key or settings.anthropic_base_url,
-        }
-        return {name for name, value in given.items() if value}
 
     async def _check_embeddings(self) -> None:
         name = self._settings.embedding_provider
@@ -145,64 +159,15 @@ class Providers:
         return space_of(self._settings.openai_embedding_model, self._settings.openai_embedding_dimensions)[0]
 
     def _make_chat(self, name: str) -> ChatProvider:
-        # Imported here: the local model and Google's SDK are heavy, and a process pays only for what it uses.
-        if name == "local":
-            from providers.extractive import ExtractiveChat
-            from providers.minilm import MiniLmEmbeddings
+        if name != "local":
+            return make_hosted(self._settings, name, platform_key(self._settings, name))
+        # Imported here: the local model is heavy, and a process pays only for what it uses.
+        from providers.extractive import ExtractiveChat
+        from providers.minilm import MiniLmEmbeddings
 
-            embeddings = self.embeddings(LOCAL_MODEL)
-            assert isinstance(embeddings, MiniLmEmbeddings)
-            return ExtractiveChat(embeddings, token_interval_ms=self._settings.local_token_interval_ms)
-        if name == "gemini":
-            from providers.gemini import GeminiChat
-
-            return GeminiChat(
-                api_key=self._key("gemini", self._settings.gemini_api_key) or "",
-                model=self._settings.gemini_chat_model,
-                timeout=self._settings.provider_timeout,
-                endpoint=self._settings.gemini_endpoint,
-                root_certificates=self._root_certificates(),
-            )
-        if name == "openai":
-            return self._make_openai()
-        if name == "anthropic":
-            return self._make_anthropic()
-        raise ProviderError(
-            ErrorCode.PROVIDER_UNAVAILABLE, "This assistant's provider is not set up here.", retryable=False
-        )
-
-    def _make_openai(self) -> ChatProvider:
-        from providers.openai import VENDOR_URL, OpenAIChat
-
-        settings = self._settings
-        return OpenAIChat(
-            api_key=self._key("openai", settings.openai_api_key),
-            model=settings.openai_chat_model,
-            base_url=settings.openai_base_url or VENDOR_URL,
-            connect_timeout=settings.provider_timeout,
-        )
-
-    def _make_anthropic(self) -> ChatProvider:
-        from providers.anthropic import VENDOR_URL, AnthropicChat
-
-        settings = self._settings
-        return AnthropicChat(
-            api_key=self._key("anthropic", settings.anthropic_api_key),
-            model=settings.anthropic_model,
-            base_url=settings.anthropic_base_url or VENDOR_URL,
-            max_tokens=settings.anthropic_max_tokens,
-            timeout=settings.provider_timeout,
-        )
-
-    def _key(self, name: str, key: SecretStr | None) -> str | None:
-        """None for a server of one's own, which may need none. Raises PROVIDER_AUTH where there is neither."""
-        if name not in self._set_up():
-            raise ProviderError(
-                ErrorCode.PROVIDER_AUTH,
-                f"The provider has no key: {name.upper()}_API_KEY is not set.",
-                retryable=False,
-            )
-        return None if key is None else key.get_secret_value()
+        embeddings = self.embeddings(LOCAL_MODEL)
+        assert isinstance(embeddings, MiniLmEmbeddings)
+        return ExtractiveChat(embeddings, token_interval_ms=self._settings.local_token_interval_ms)
 
     def _make_embeddings(self, model_id: str) -> EmbeddingProvider:
         if model_id == LOCAL_MODEL:
@@ -264,19 +229,10 @@ class Providers:
         from providers.gemini import GeminiEmbeddings
 
         return GeminiEmbeddings(
-            api_key=self._key("gemini", self._settings.gemini_api_key) or "",
+            api_key=platform_key(self._settings, "gemini") or "",
             model=model,
             dimensions=dimensions,
             timeout=self._settings.provider_timeout,
             endpoint=self._settings.gemini_endpoint,
-            root_certificates=self._root_certificates(),
+            root_certificates=root_certificates(self._settings),
         )
-
-    def _root_certificates(self) -> bytes | None:
-        path = self._settings.gemini_root_certificates
-        try:
-            return None if path is None else path.read_bytes()
-        except OSError as error:
-            raise ConfigurationError(
-                f"GEMINI_ROOT_CERTIFICATES: {path} cannot be read ({error.strerror}). Expected a PEM file."
-            ) from None

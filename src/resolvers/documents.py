@@ -48,12 +48,25 @@ class Progress:
     eta_seconds: float | None
 
 
+class _NoAssistantError(Exception):
+    """The assistant was removed while the file came: the document is not kept either."""
+
+
 async def documents(
-    context: Context, statuses: Sequence[DocumentStatus] | None, page: PageRequest
+    context: Context, statuses: Sequence[DocumentStatus] | None, assistant_id: str | None, page: PageRequest
 ) -> Page[DocumentRecord]:
-    """The documents that the signed-in person may read, newest first."""
+    """The documents that the signed-in person may read, newest first; of an assistant those in its scope.
+
+    Raises `RequestError`.
+    """
     person = await context.authorise(Operation.VIEWER_DOCUMENTS)
-    return await knowledge.documents(context.reads, person, statuses, page)
+    assigned_to: UUID | None = None
+    if assistant_id is not None:
+        assistant = await people.assistant_or_default(context.reads, argument_id(NodeKind.ASSISTANT, assistant_id))
+        if assistant is None:
+            raise RequestError.bad_input("There is no such assistant.")
+        assigned_to = assistant.assigned_to
+    return await knowledge.documents(context.reads, person, statuses, assigned_to, page)
 
 
 async def may_upload(context: Context) -> UserRecord:
@@ -102,6 +115,8 @@ async def upload_document(
         kept = isinstance(result, DocumentRecord)
     except FileTooLargeError:
         return UploadRejected(ErrorCode.TOO_LARGE, f"The file is larger than {limit} bytes, the most allowed.")
+    except _NoAssistantError:
+        return NotFound.of("assistant")
     except DocumentError as error:
         return UploadRejected(error.code, error.message)
     finally:
@@ -142,6 +157,8 @@ async def _record(
             tx.session.add(document)
             context.acts_on(NodeKind.DOCUMENT, document_id)
         if assistant_id is not None:
+            if await people.assistant_or_default(tx, assistant_id) is None:
+                raise _NoAssistantError
             await knowledge.assign(tx, assistant_id, document_id if copy is None else copy.id)
         record = copy or await knowledge.document_by_id(tx, document_id)
     assert record is not None

@@ -161,6 +161,21 @@ class Operation(enum.Enum):
         "Mutation.suspendTenant", ADMINISTERS, "Every organisation but one's own.", NodeKind.TENANT
     )
     RESUME_TENANT = Permission("Mutation.resumeTenant", ADMINISTERS, "Every organisation.", NodeKind.TENANT)
+    CREATE_ASSISTANT = Permission(
+        "Mutation.createAssistant",
+        MANAGES,
+        "A new assistant, with any documents of the organisation in its scope.",
+        NodeKind.ASSISTANT,
+    )
+    UPDATE_ASSISTANT = Permission(
+        "Mutation.updateAssistant", MANAGES, "All assistants of the organisation.", NodeKind.ASSISTANT
+    )
+    DELETE_ASSISTANT = Permission(
+        "Mutation.deleteAssistant",
+        MANAGES,
+        "All assistants of the organisation but the last; conversations go on with another one.",
+        NodeKind.ASSISTANT,
+    )
     UPLOAD_DOCUMENT = Permission(
         "Mutation.uploadDocument",
         MANAGES,

@@ -42,7 +42,7 @@ VISIBILITY = (
     _row("Invitation", "id email name role invitedBy createdAt expiresAt", "Whoever may read `Viewer.invitations`."),
     _row(
         "Assistant",
-        "id name instructions provider model temperature createdAt",
+        "id name instructions provider model temperature contextTokens cacheAnswers documentScope createdAt",
         "Whoever is in the organisation.",
     ),
     _row(
@@ -165,6 +165,8 @@ VISIBILITY = (
         "Whoever has called the mutation.",
     ),
     _row("DeleteDocumentPayload", "documentId", "Whoever has called the mutation."),
+    _row("CreateAssistantPayload UpdateAssistantPayload", "assistant", "Whoever has called the mutation."),
+    _row("DeleteAssistantPayload", "assistantId replacement", "Whoever has called the mutation."),
     _row("StartConversationPayload", "conversation", "Whoever has called the mutation."),
     _row("SendMessagePayload", "message answer", "Whoever has called the mutation."),
     _row("StopAnswerPayload RegenerateAnswerPayload SelectAnswerPayload", "answer", "Whoever has called the mutation."),

@@ -4,13 +4,23 @@ import strawberry
 
 from core.errors import ErrorCode
 from datastores.answer_events import AnswerStepKind
-from datastores.models import AnswerStatus, AuditOutcome, Channel, DocumentStatus, HandoffState, MessageRole, Role
+from datastores.models import (
+    AnswerStatus,
+    AuditOutcome,
+    Channel,
+    DocumentScope,
+    DocumentStatus,
+    HandoffState,
+    MessageRole,
+    Role,
+)
 
 __all__ = [
     "AnswerStatus",
     "AnswerStepKind",
     "AuditOutcome",
     "Channel",
+    "DocumentScope",
     "DocumentStatus",
     "ErrorCode",
     "HandoffState",
@@ -26,6 +36,10 @@ strawberry.enum(
     DocumentStatus, description="Where a document stands. READY means searchable; READY, FAILED, CANCELLED are final."
 )
 strawberry.enum(AnswerStepKind, description="What happens before and between an answer's words.")
+strawberry.enum(
+    DocumentScope,
+    description="Which documents an assistant draws on: all of the organisation's, or those that are assigned to it.",
+)
 strawberry.enum(Channel, description="Where a conversation takes place.")
 strawberry.enum(HandoffState, description="Who answers: the machine, or an operator.")
 strawberry.enum(

@@ -70,10 +70,15 @@ class Viewer:
         self,
         info: Info,
         status: list[DocumentStatus] | None = None,
+        assistant_id: Annotated[
+            strawberry.ID | None, strawberry.argument(description="Only this assistant's scope.")
+        ] = None,
         first: First = None,
         after: After = None,
     ) -> DocumentConnection:
-        page = await documents.documents(info.context, status, forward_page(ListKind.DOCUMENTS, first, after))
+        page = await documents.documents(
+            info.context, status, assistant_id, forward_page(ListKind.DOCUMENTS, first, after)
+        )
         return ConnectionRecord(page, document_cursor)  # type: ignore[return-value]
 
     @strawberry.field(

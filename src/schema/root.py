@@ -10,6 +10,7 @@ from core.settings import Settings
 from schema.access import AccessMutations
 from schema.accounts import AccountMutations
 from schema.answers import AnswerMutations
+from schema.assistants import AssistantMutations
 from schema.document_life import DocumentLifeMutations
 from schema.execution import ColloquySchema
 from schema.identity import IdentityMutations
@@ -26,6 +27,7 @@ Mutation = merge_types(
         AccountMutations,
         AccessMutations,
         TenantMutations,
+        AssistantMutations,
         KnowledgeMutations,
         DocumentLifeMutations,
         MessageMutations,

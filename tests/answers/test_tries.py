@@ -104,6 +104,20 @@ async def test_after_three_tries_the_fallback_is_asked_and_the_rows_tell_who_ans
     ]
 
 
+@pytest.mark.parametrize(
+    ("provider", "code"), [("anthropic", "PROVIDER_AUTH"), ("gone", "PROVIDER_UNAVAILABLE")], ids=["key", "provider"]
+)
+async def test_what_an_assistant_could_not_choose_any_more_is_the_fallback_s(
+    person: Person, provider: str, code: str
+) -> None:
+    await person.ready_document(b"Vexholm was founded in 1432 by Queen Astrid.\n")
+    statement = "UPDATE assistants SET provider = $2 WHERE tenant_id = $1"
+    await as_owner(person.product.settings, statement, person.tenant_id, provider)
+    events = await in_time(person.ask(QUESTION))
+    assert (len(retries(events)), "1432" in text_of(events)) == (1, True)
+    assert [row[1:4] for row in await attempts(person)] == [(provider, "", code), ("local", "extractive-1", None)]
+
+
 @pytest.mark.parametrize("refusal", [Refuse(401), Refuse(404, {"message": "no model"})], ids=["key", "model"])
 async def test_what_cannot_change_is_not_tried_again_but_taken_to_the_fallback(
     person: Person, server: OpenAIServer, refusal: Step

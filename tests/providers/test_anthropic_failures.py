@@ -105,7 +105,9 @@ async def test_a_refusal_has_its_code(refusal: Step, code: str, retryable: bool)
 
 async def test_settings_are_named_where_they_are_at_fault() -> None:
     _, failure = await outcome([Refuse(404, error("not_found_error", "model: claude-m"))])
-    assert failure.message == "The AI provider has no model 'claude-m'. Set ANTHROPIC_MODEL to one that it has."
+    assert failure.message == (
+        "The AI provider has no model 'claude-m'. Choose another, or set ANTHROPIC_MODEL to one that it has."
+    )
     _, failure = await outcome([Refuse(404, error("not_found_error", "Not Found"))])
     assert "ANTHROPIC_BASE_URL" in failure.message
 

@@ -179,7 +179,9 @@ class _Arguments:
         elif name == "actorId":
             kind = "User"
         else:
-            kind = name[0].upper() + name[1:].removesuffix("Id").removesuffix("Ids")
+            spelled = name[0].upper() + name[1:].removesuffix("Id").removesuffix("Ids")
+            # `replacementAssistantId` and `addDocumentIds` name what the last word says.
+            kind = next((one for one in self.ids if one == spelled), next(filter(spelled.endswith, self.ids), spelled))
         assert kind in self.ids, f"{self.operation.value.field}: no object of these tests is a {kind} (`{name}`)"
         return kind
 

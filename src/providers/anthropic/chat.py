@@ -40,6 +40,7 @@ class AnthropicChat(ChatProvider):
     """
 
     name = "anthropic"
+    highest_temperature = 1.0
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class AnthropicChat(ChatProvider):
             "messages": _turns(request.messages),
             "stream": True,
             # Elsewhere it goes to 2.
-            "temperature": min(request.temperature, 1.0),
+            "temperature": min(request.temperature, self.highest_temperature),
         }
         if request.system:
             body["system"] = request.system
@@ -102,6 +103,10 @@ class AnthropicChat(ChatProvider):
     async def check_model(self) -> None:
         """For start-up. Raises `ConfigurationError` when key or model are no good; warns when that is not clear."""
         await self._connection.check_model("v1/models", self.default_model)
+
+    async def has_model(self, model: str) -> bool | None:
+        """By GET `v1/models`. Raises `ProviderError` PROVIDER_AUTH."""
+        return await self._connection.has_model("v1/models", model)
 
     async def aclose(self) -> None:
         """End running calls and close the connections. Safe to call twice."""

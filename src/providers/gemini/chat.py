@@ -90,6 +90,10 @@ class GeminiChat(ChatProvider):
         """For start-up. Raises `ConfigurationError` when the model is dead; warns when the vendor does not answer."""
         await self._connection.check_model(self.default_model, method="generateContent", setting=_SETTING)
 
+    async def has_model(self, model: str) -> bool | None:
+        """By `models.get`. Raises `ProviderError` PROVIDER_AUTH."""
+        return await self._connection.has_model(model, method="generateContent", setting=_SETTING)
+
     async def aclose(self) -> None:
         """End running calls and close the channels. Safe to call twice."""
         await self._connection.aclose()

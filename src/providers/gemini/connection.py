@@ -79,6 +79,17 @@ class GeminiConnection:
                 f"{setting}: Gemini's model {model!r} cannot do {method}; it does {', '.join(sorted(methods))}."
             )
 
+    async def has_model(self, model: str, *, method: str, setting: str) -> bool | None:
+        """The same for `ChatProvider.has_model`: whether it exists and can do `method`. Raises PROVIDER_AUTH."""
+        try:
+            methods = await (await self.wire()).methods_of(model, setting=setting)
+        except ProviderError as error:
+            if error.code is ErrorCode.PROVIDER_AUTH:
+                raise
+            missing = error.code is ErrorCode.PROVIDER_BAD_RESPONSE and not error.retryable
+            return False if missing else None
+        return not methods or method in methods
+
     async def aclose(self) -> None:
         """End running calls (they fail with PROVIDER_UNAVAILABLE) and close the channels. Safe to call twice."""
         self._closed = True

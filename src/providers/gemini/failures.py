@@ -46,7 +46,7 @@ def refused(refusal: Refusal, asked: Asked) -> ProviderError:
             return ProviderError(
                 ErrorCode.PROVIDER_BAD_RESPONSE,
                 f"The AI provider has no model {asked.model!r}: it never existed or is switched off. "
-                f"Set {asked.setting} to a living model.",
+                f"Choose another, or set {asked.setting} to a living model.",
                 retryable=False,
             )
         case "RESOURCE_EXHAUSTED":

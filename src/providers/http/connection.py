@@ -104,26 +104,37 @@ class HttpConnection:
 
         Many servers of one's own know no list of models, or take any name. Raises `ConfigurationError`.
         """
-        names, reason = self.names, ""
+        names, (status, model_is_missing, reason) = self.names, await self._looked_up(path, model)
+        if status in (401, 403):
+            raise ConfigurationError(f"{names.key}: {self._base_url} refused it. Set it to a key that is good there.")
+        if model_is_missing:
+            raise ConfigurationError(
+                f"{names.model}: there is no model {model!r} at {self._base_url} for this key. "
+                "Set it to one of those that `GET models` lists there."
+            )
+        if status != 200:
+            _log.warning(
+                "model_not_checked", provider=names.provider, model=model, base_url=self._base_url, reason=reason
+            )
+
+    async def has_model(self, path: str, model: str) -> bool | None:
+        """The same for `ChatProvider.has_model`. Raises `ProviderError` PROVIDER_AUTH."""
+        status, model_is_missing, _ = await self._looked_up(path, model)
+        if status in (401, 403):
+            raise failures.bad_key()
+        return False if model_is_missing else True if status == 200 else None
+
+    async def _looked_up(self, path: str, model: str) -> tuple[int, bool, str]:
+        """The status, or 0 without an answer; whether the model is what is missing; what else is to be said of it."""
         try:
             async with self._response("GET", f"{path}/{quote(model, safe=':/')}", seconds=_CHECK_SECONDS) as response:
                 if response.status == 200:
-                    return
+                    return 200, False, ""
                 received = await _read_refusal(response)
         except (ProviderError, TimeoutError) as error:
-            reason = getattr(error, "message", "") or "no answer in time"
-        else:
-            if received.status in (401, 403):
-                raise ConfigurationError(
-                    f"{names.key}: {self._base_url} refused it. Set it to a key that is good there."
-                )
-            if received.status == 404 and names_model(received):
-                raise ConfigurationError(
-                    f"{names.model}: there is no model {model!r} at {self._base_url} for this key. "
-                    "Set it to one of those that `GET models` lists there."
-                )
-            reason = f"status {received.status}"
-        _log.warning("model_not_checked", provider=names.provider, model=model, base_url=self._base_url, reason=reason)
+            return 0, False, getattr(error, "message", "") or "no answer in time"
+        missing = received.status == 404 and names_model(received)
+        return received.status, missing, f"status {received.status}"
 
     async def aclose(self) -> None:
         """End running calls (they fail with PROVIDER_UNAVAILABLE) and close the connections. Safe to call twice."""

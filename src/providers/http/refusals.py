@@ -132,7 +132,7 @@ def _not_found(received: Refusal, model: str, names: Names) -> ProviderError:
     if names_model(received):
         return ProviderError(
             ErrorCode.PROVIDER_BAD_RESPONSE,
-            f"The AI provider has no model {model!r}. Set {names.model} to one that it has.",
+            f"The AI provider has no model {model!r}. Choose another, or set {names.model} to one that it has.",
             retryable=False,
         )
     return ProviderError(

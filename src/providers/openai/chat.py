@@ -63,6 +63,10 @@ class OpenAIChat(ChatProvider):
         """For start-up. Raises `ConfigurationError` when key or model are no good; warns when that is not clear."""
         await self._connection.check_model("models", self.default_model)
 
+    async def has_model(self, model: str) -> bool | None:
+        """By GET `models`. Raises `ProviderError` PROVIDER_AUTH."""
+        return await self._connection.has_model("models", model)
+
     async def aclose(self) -> None:
         """End running calls and close the connections. Safe to call twice."""
         await self._connection.aclose()

@@ -11,7 +11,7 @@ from core.ids import NodeKind
 from datastores import records
 from resolvers.permissions import Operation
 from schema.connections import ConnectionRecord, EdgeRecord, PageInfo, edge_cursor
-from schema.enums import Role
+from schema.enums import DocumentScope, Role
 from schema.interfaces import Node
 from schema.records import Info, backed_by, global_id
 
@@ -53,6 +53,13 @@ class Assistant(Node):
     provider: str | None = strawberry.field(description="Null: the deployment's chat provider.")
     model: str | None = strawberry.field(description="Null: the provider's default model.")
     temperature: float
+    context_tokens: int | None = strawberry.field(
+        description="Of a prompt, as estimated. Null: as the deployment is set up."
+    )
+    cache_answers: bool = strawberry.field(description="Whether an answer to the same prompt may be given again.")
+    document_scope: DocumentScope = strawberry.field(
+        description="ASSIGNED: `Viewer.documents(assistantId:)` are searched, and no others."
+    )
     created_at: datetime
 
 
