@@ -34,6 +34,8 @@ class Question:
 class Chunk:
     document: str
     text: str
+    ordinal: int
+    start: int
 
 
 def questions(name: str) -> list[Question]:
@@ -58,7 +60,9 @@ def chunks(name: str) -> list[Chunk]:
     files = {file.name: file for file in (_FOLDERS[name] / "documents").iterdir()} | _BORROWED.get(name, {})
     texts = {document: file.read_text(encoding="utf-8") for document, file in sorted(files.items())}
     return [
-        Chunk(document, text[span.start : span.end]) for document, text in texts.items() for span in chunk_page(text)
+        Chunk(document, text[span.start : span.end], ordinal, span.start)
+        for document, text in texts.items()
+        for ordinal, span in enumerate(chunk_page(text))
     ]
 
 

@@ -20,7 +20,6 @@ from answers.ground import Ground
 from answers.memory import Recall
 from answers.patience import Patience
 from answers.prompt import build_request
-from answers.retrieval import told
 from answers.services import Services
 from answers.token_counts import tokens_of
 from answers.whole_text import WholeText
@@ -177,15 +176,13 @@ class Attempt:
 
     async def _stream(self) -> None:
         self._writer.say([Step(AnswerStepKind.RETRIEVING)])
-        fitted = await self._ground.gather()
-        self._filter = CitationFilter(fitted.passages)
-        self._writer.say([Step(AnswerStepKind.READING, told(fitted.passages))])
-        if fitted.told is not None:
-            self._writer.say([Step(AnswerStepKind.CONTEXT_CUT, fitted.told)])
+        ground = await self._ground.gather()
+        self._filter = CitationFilter(ground.sources)
+        self._writer.say(ground.steps)
         self._request = build_request(
             question=self._claimed.question,
-            passages=fitted.passages,
-            history=fitted.history,
+            sources=ground.sources,
+            history=ground.history,
             instructions=self._claimed.instructions,
             model=self._model,
             temperature=self._claimed.temperature,

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from core.errors import ConfigurationError, ErrorCode, ProviderError
 from core.settings import Settings
-from providers.base import ChatProvider, EmbeddingProvider
+from providers.base import ChatProvider, EmbeddingProvider, RerankProvider
 from providers.price_table import SHIPPED
 from providers.prices import Prices, read_prices
 
@@ -34,9 +34,11 @@ class Providers:
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Raises `ConfigurationError` for a file of prices that is none."""
+        """Raises `ConfigurationError` for a file of prices that is none, and for a reranker without a model."""
         self._settings = settings
         self._prices = Prices(SHIPPED, () if settings.model_prices is None else read_prices(settings.model_prices))
+        self.reranker = None if settings.rerank_base_url is None else self._make_reranker()
+        """Judges passages anew; None where none is set up."""
         self._chat: dict[str, ChatProvider] = {}
         self._embeddings: dict[str, EmbeddingProvider] = {}
 
@@ -127,6 +129,8 @@ class Providers:
             await chat.aclose()
         for embeddings in self._embeddings.values():
             await embeddings.aclose()
+        if self.reranker is not None:
+            await self.reranker.aclose()
         self._chat.clear()
         self._embeddings.clear()
 
@@ -193,6 +197,11 @@ class Providers:
             max_tokens=settings.anthropic_max_tokens,
             timeout=settings.provider_timeout,
         )
+
+    def _make_reranker(self) -> RerankProvider:
+        from providers.rerank import reranker_of
+
+        return reranker_of(self._settings)
 
     def _key(self, name: str, key: SecretStr | None) -> str | None:
         """None for a server of one's own, which may need none. Raises PROVIDER_AUTH where there is neither."""
