@@ -4,7 +4,8 @@
     python bench/local_quality.py --errors     … and every wrong, missed or invented answer
     python bench/local_quality.py --fit        the answerer's weights fitted to the tuning part, with cross-validation
     python bench/local_quality.py --precision float32
-    python bench/local_quality.py --fused      with a lexical ranking fused in, as the product retrieves
+    python bench/local_quality.py --fused      with a lexical ranking fused in, repeats last and neighbours joined, as
+                                               the product retrieves
     python bench/local_quality.py --alone      follow-up questions as if they came first
 
 About two minutes on one core. The peer in the same run is the plainest answerer: the sentence nearest to the question.
@@ -20,6 +21,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 import numpy as np
 
@@ -28,6 +30,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 from local_quality.corpus import SETS, Chunk, Question, chunks, contains, questions
 from local_quality.fitting import fit
 
+from answers.sources import Source, joined
+from answers.variety import repeats_last
+from datastores.passages import Candidate
+from datastores.records import PassageRecord
 from providers.base import ChatMessage, ChatRequest, ContextPassage, TextDelta
 from providers.extractive import REFUSAL, ExtractiveChat
 from providers.follow_ups import standalone
@@ -88,7 +94,16 @@ class Index:
         for ranking in (by_distance[:20], by_words[:20]):
             for rank, index in enumerate(ranking):
                 scores[index] = scores.get(index, 0.0) + 1 / (60 + rank)
-        return [i for i in sorted(scores, key=lambda i: -scores[i])[:TOP] if distances[i] <= limit]
+        best = [i for i in sorted(scores, key=lambda i: -scores[i]) if distances[i] <= limit]
+        candidates = [Candidate(self.passage(i, distances[i], scores[i]), self.vectors[i]) for i in best]
+        return [candidate.passage.chunk_id.int for candidate in repeats_last(candidates, limit)[:TOP]]
+
+    def passage(self, number: int, distance: float, score: float = 0.0) -> PassageRecord:
+        """As retrieval gives it; its id is its number among the chunks."""
+        chunk = self.chunks[number]
+        document = uuid5(NAMESPACE_URL, chunk.document)
+        place = (chunk.ordinal, chunk.start)
+        return PassageRecord(UUID(int=number), document, chunk.document, None, chunk.text, *place, distance, score)
 
 
 async def ask(
@@ -104,8 +119,10 @@ async def ask(
     def holds(number: int) -> bool:
         return every[number].document == question.document and contains(every[number].text, question.answers)
 
+    retrieved = [index.passage(i, distances[i]) for i in order]
+    sources = joined(retrieved) if fused else [Source((one,), one.text) for one in retrieved]
     passages = tuple(
-        ContextPassage(number, every[i].document, None, every[i].text) for number, i in enumerate(order, 1)
+        ContextPassage(number, source.document_name, None, source.text) for number, source in enumerate(sources, 1)
     )
     started, worked = time.perf_counter(), time.process_time()
     messages = tuple(ChatMessage("user", text) for text in (*earlier, question.text))
@@ -113,7 +130,8 @@ async def ask(
     answer = "".join([event.text async for event in chat.stream(request) if isinstance(event, TextDelta)])
     seconds, processor_seconds = time.perf_counter() - started, time.process_time() - worked
     scored = await score_sentences(embeddings, query, passages)
-    right = [holds(order[s.candidate.position]) and contains(s.candidate.text, question.answers) for s in scored]
+    held = [any(holds(chunk.chunk_id.int) for chunk in source.chunks) for source in sources]
+    right = [held[s.candidate.position] and contains(s.candidate.text, question.answers) for s in scored]
     holding = [float(distances[i]) for i in range(len(every)) if holds(i)]
     return Outcome(
         question,

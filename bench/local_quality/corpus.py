@@ -35,6 +35,8 @@ class Question:
 class Chunk:
     document: str
     text: str
+    ordinal: int
+    start: int
 
 
 def questions(name: str) -> list[Question]:
@@ -63,7 +65,9 @@ def chunks(name: str) -> list[Chunk]:
     """Every document of a set in the product's own passages."""
     texts = {document: file.read_text(encoding="utf-8") for document, file in sorted(files(name).items())}
     return [
-        Chunk(document, text[span.start : span.end]) for document, text in texts.items() for span in chunk_page(text)
+        Chunk(document, text[span.start : span.end], ordinal, span.start)
+        for document, text in texts.items()
+        for ordinal, span in enumerate(chunk_page(text))
     ]
 
 

@@ -17,7 +17,7 @@ from datastores.records import PassageRecord
 BYTES_PER_TOKEN = 3
 """UTF-8. English has about four bytes to a token, Chinese three, so that the estimate is seldom too low."""
 OVERHEAD = 8
-"""Tokens of a message's role, of a passage's number and name, at most."""
+"""Tokens of a message's role, of a passage's number and page, at most."""
 HISTORY_SHARE = 4
 """A quarter of the budget is the history's before passages are looked at."""
 
@@ -31,15 +31,21 @@ class Fitted:
     passages_cut: int
     history_cut: int
 
-    @property
-    def told(self) -> str | None:
-        """What a person is told of the cut; None where there was none."""
-        parts = []
-        if self.history_cut:
-            parts.append(f"{self.history_cut} earlier message{'s' if self.history_cut > 1 else ''}")
+    def told_with(self, earlier: int) -> str | None:
+        """What a person is told of the cut, so many earlier messages with it; None where there was none."""
+        parts, messages = [], self.history_cut + earlier
+        if messages:
+            parts.append(f"{messages} earlier message{'s' if messages > 1 else ''}")
         if self.passages_cut:
             parts.append(f"{self.passages_cut} passage{'s' if self.passages_cut > 1 else ''}")
-        return f"{' and '.join(parts)} did not fit and {_was(self)} left out." if parts else None
+        return (
+            f"{' and '.join(parts)} did not fit and {_was(messages + self.passages_cut)} left out." if parts else None
+        )
+
+
+def with_name(passage: PassageRecord) -> str:
+    """As much of a prompt as a passage takes at most: it may share its number and name with its neighbours."""
+    return f"{passage.document_name}\n{passage.text}"
 
 
 def estimate(text: str) -> int:
@@ -68,7 +74,7 @@ def fit(
     newest = list(reversed(history))
     kept = _as_many([weigh(turn.text) for turn in newest], min(room, budget / HISTORY_SHARE))
     room -= sum(weigh(turn.text) for turn in newest[:kept])
-    weights = [weigh(passage.text) for passage in passages]
+    weights = [weigh(with_name(passage)) for passage in passages]
     used = _as_many(weights, room)
     if passages and not used:
         # An answer without any source is worth less than one without its history.
@@ -88,5 +94,5 @@ def _as_many(weights: Sequence[float], room: float) -> int:
     return len(weights)
 
 
-def _was(fitted: Fitted) -> str:
-    return "was" if fitted.history_cut + fitted.passages_cut == 1 else "were"
+def _was(number: int) -> str:
+    return "was" if number == 1 else "were"

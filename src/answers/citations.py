@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 
 from answers.quotes import best_quote, claim_before
+from answers.sources import Source
 from datastores.answer_events import Cited, Delta
-from datastores.records import PassageRecord
 
 HOLD = 8
 """Length of the longest marker that is recognised, such as `[12, 34]`."""
@@ -20,10 +20,10 @@ _NUMBER = re.compile(r"\d+")
 
 
 class CitationFilter:
-    """Feed it the provider's text; it gives the events to append. Passages are cited by their place, from 1."""
+    """Feed it the provider's text; it gives the events to append. Sources are cited by their place, from 1."""
 
-    def __init__(self, passages: Sequence[PassageRecord]) -> None:
-        self._passages = passages
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sources
         self._markers: dict[int, int] = {}
         self._pending = ""
         self._sent: list[str] = []
@@ -85,7 +85,7 @@ class CitationFilter:
         return events
 
     def _cite(self, numbers: list[str], space: str, out: list[str], events: list[Cited | Delta]) -> None:
-        known = [int(number) for number in numbers if 1 <= int(number) <= len(self._passages)]
+        known = [int(number) for number in numbers if 1 <= int(number) <= len(self._sources)]
         for number in known:
             if number not in self._markers:
                 # The citation goes between the claim and its marker.
@@ -95,16 +95,22 @@ class CitationFilter:
             out.append(space + "".join(f"[{self._markers[number]}]" for number in known))
 
     def _citation(self, number: int) -> Cited:
-        passage = self._passages[number - 1]
+        chunks = self._sources[number - 1].chunks
+        # The one that is cited is the one that says it: its place is where a reader is taken.
+        place, quote = best_quote([chunk.text for chunk in chunks], claim_before(self.text))
+        cited_chunk = chunks[place]
+        start = cited_chunk.start + cited_chunk.text.index(quote)
         marker = self._markers[number] = len(self._markers) + 1
         cited = Cited(
             marker=marker,
-            chunk_id=passage.chunk_id,
-            document_id=passage.document_id,
-            document_name=passage.document_name,
-            page=passage.page,
-            quote=best_quote(passage.text, claim_before(self.text)),
-            distance=passage.distance,
+            chunk_id=cited_chunk.chunk_id,
+            document_id=cited_chunk.document_id,
+            document_name=cited_chunk.document_name,
+            page=cited_chunk.page,
+            quote=quote,
+            start=start,
+            end=start + len(quote),
+            distance=cited_chunk.distance,
         )
         self.citations.append(cited)
         return cited

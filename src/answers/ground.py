@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import partial
 
 from answers.asking import several_times
-from answers.budget import Fitted
 from answers.prompt import HISTORY_MESSAGES, RULES
-from answers.retrieval import retrieve
+from answers.retrieval import Found, told, told_nearest
 from answers.services import Services
+from answers.sources import Source, joined
 from answers.token_counts import fit_counted
 from core.ids import TenantId
 from datastores import answers, conversations
+from datastores.answer_events import AnswerStepKind, Step
 from datastores.answer_turns import ClaimedAnswer
 from datastores.context_cache import Moment, Said, Turn
 from datastores.models import AnswerStatus, MessageRole
-from datastores.records import PassageRecord
 from datastores.transactions import LazyRead
 from providers.follow_ups import standalone
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What goes into the prompt, and what a person is told of it."""
+
+    sources: list[Source]
+    history: list[Turn]
+    steps: list[Step]
 
 
 class Ground:
@@ -35,7 +44,7 @@ class Ground:
         self._before: Said | None = None
         """What went before the question; None until that has been read."""
 
-    async def gather(self) -> Fitted:
+    async def gather(self) -> Gathered:
         """Read what went before, find passages, and leave out what the model has no room for.
 
         Messages before the last `HISTORY_MESSAGES` are left out, too, and count as what was cut.
@@ -44,11 +53,18 @@ class Ground:
         """
         claimed, settings = self._claimed, self._services.settings
         before = self._before = await self._said_before()
-        passages = await self._passages(before)
+        found = await self._found(before)
         budget = claimed.context_tokens or settings.context_tokens
         fixed = (RULES, claimed.instructions, claimed.question)
-        fitted = await fit_counted(self._count_tokens, fixed, passages, before.turns, budget)
-        return replace(fitted, history_cut=fitted.history_cut + before.earlier)
+        fitted = await fit_counted(self._count_tokens, fixed, found.passages, before.turns, budget)
+        # Joined after they were fitted: neighbours together would go in, or be left out, as one.
+        sources = joined(fitted.passages)
+        steps = [Step(AnswerStepKind.READING, told(sources))]
+        if found.nearest:
+            steps.append(Step(AnswerStepKind.NEAREST_PASSAGES, told_nearest(found.nearest)))
+        if (cut := fitted.told_with(before.earlier)) is not None:
+            steps.append(Step(AnswerStepKind.CONTEXT_CUT, cut))
+        return Gathered(sources, fitted.history, steps)
 
     async def remember(self, outcome: answers.Outcome, version: int) -> None:
         """Have what was said at hand for the next question. `version`: of the conversation, as the answer ended."""
@@ -88,14 +104,14 @@ class Ground:
                 earlier = await conversations.history_length(*before) - HISTORY_MESSAGES
         return Said([Turn(message.role, message.text) for message in said], earlier)
 
-    async def _passages(self, before: Said) -> list[PassageRecord]:
+    async def _found(self, before: Said) -> Found:
         claimed = self._claimed
         embeddings = self._services.providers.embeddings(claimed.embedding_model_id)
         earlier = [turn.text for turn in before.turns if turn.role is MessageRole.USER]
         # A transaction of its own, behind the embedding of the question: no connection waits for a model.
         async with aclosing(LazyRead(self._services.postgres, self._tenant_id)) as reads:
             search = partial(
-                retrieve,
+                self._services.retriever.find,
                 reads,
                 embeddings,
                 standalone(claimed.question, earlier),

@@ -14,14 +14,12 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from answers.asking import Asking, Candidate, candidates
-from answers.budget import Fitted
 from answers.citations import CitationFilter
 from answers.ends import STATUS, checked_end
-from answers.ground import Ground
+from answers.ground import Gathered, Ground
 from answers.memory import Recall
 from answers.patience import Patience
 from answers.prompt import build_request
-from answers.retrieval import told
 from answers.services import Services
 from answers.token_counts import COUNT_SECONDS, tokens_of
 from answers.vanished import MAX_ATTEMPTS, vanished
@@ -175,20 +173,18 @@ class Attempt:
 
     async def _stream(self) -> None:
         self._writer.say([Step(AnswerStepKind.RETRIEVING)])
-        fitted = await self._ground.gather()
-        self._filter = CitationFilter(fitted.passages)
-        self._writer.say([Step(AnswerStepKind.READING, told(fitted.passages))])
-        if fitted.told is not None:
-            self._writer.say([Step(AnswerStepKind.CONTEXT_CUT, fitted.told)])
-        self._request = self._request_of(fitted)
+        ground = await self._ground.gather()
+        self._filter = CitationFilter(ground.sources)
+        self._writer.say(ground.steps)
+        self._request = self._request_of(ground)
         first = Candidate(self._provider, self._claimed.model)
         await self._asking.in_turn(candidates(first, self._services.settings.fallback_chat_provider))
 
-    def _request_of(self, fitted: Fitted) -> ChatRequest:
+    def _request_of(self, ground: Gathered) -> ChatRequest:
         return build_request(
             question=self._claimed.question,
-            passages=fitted.passages,
-            history=fitted.history,
+            sources=ground.sources,
+            history=ground.history,
             instructions=self._claimed.instructions,
             model=self._model,
             temperature=self._claimed.temperature,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from answers.sources import Source
 from datastores.context_cache import Turn
 from datastores.models import MessageRole
-from datastores.records import PassageRecord
 from providers.base import ChatMessage, ChatRequest, ContextPassage
 
 HISTORY_MESSAGES = 20
@@ -23,7 +23,7 @@ RULES = f"""You answer questions from an organisation's documents.
 def build_request(
     *,
     question: str,
-    passages: Sequence[PassageRecord],
+    sources: Sequence[Source],
     history: Sequence[Turn],
     instructions: str,
     model: str,
@@ -31,10 +31,10 @@ def build_request(
 ) -> ChatRequest:
     """What the model is asked."""
     numbered = tuple(
-        ContextPassage(number, passage.document_name, passage.page, passage.text)
-        for number, passage in enumerate(passages, start=1)
+        ContextPassage(number, source.document_name, source.page, source.text)
+        for number, source in enumerate(sources, start=1)
     )
-    context = "\n\n".join(f"[{p.number}] {_source(p)}\n{p.text}" for p in numbered) or "(no passage was found)"
+    context = "\n\n".join(f"[{p.number}] {_place(p)}\n{p.text}" for p in numbered) or "(no passage was found)"
     return ChatRequest(
         model=model,
         temperature=temperature,
@@ -51,5 +51,5 @@ def build_request(
     )
 
 
-def _source(passage: ContextPassage) -> str:
+def _place(passage: ContextPassage) -> str:
     return passage.document_name if passage.page is None else f"{passage.document_name}, page {passage.page}"

@@ -1,9 +1,10 @@
-"""The quote behind a marker: the sentences of the chunk that best support the claim, letter for letter."""
+"""The quote behind a marker: the sentences of a chunk that best support the claim, letter for letter."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 from providers.sentences import split_sentences
 
@@ -25,12 +26,20 @@ def claim_before(text: str) -> str:
     return " ".join(sentences[-CLAIM_SENTENCES:])
 
 
-def best_quote(passage: str, claim: str) -> str:
-    """An exact substring of `passage`, never empty: the neighbouring sentences that share most of the claim's words.
+def best_quote(passages: Sequence[str], claim: str) -> tuple[int, str]:
+    """An exact substring of one of the passages, and which one: the neighbouring sentences that share most of the
+    claim's words. Empty only where the passage is.
 
-    Similarity is the cosine of the two word sets; among equals the shorter and earlier quote wins.
+    Similarity is the cosine of the two word sets; among equals the earlier passage, and the shorter and earlier quote,
+    wins. Raises ValueError without a passage.
     """
     wanted = _words(claim)
+    found = [_best_of(passage, wanted) for passage in passages]
+    place = max(range(len(found)), key=lambda at: (found[at][0], -at))
+    return place, _shortened(found[place][1])
+
+
+def _best_of(passage: str, wanted: set[str]) -> tuple[float, str]:
     sentences = split_sentences(passage)
     best, best_score = "", 0.0
     for length in range(1, CLAIM_SENTENCES + 1):
@@ -42,7 +51,7 @@ def best_quote(passage: str, claim: str) -> str:
             if score > best_score + 1e-9 and (length == 1 or len(quote) <= MAX_QUOTE_CHARS):
                 best, best_score = quote, score
     first_sentence = next((passage[s.start : s.end].strip() for s in sentences if passage[s.start : s.end].strip()), "")
-    return _shortened(best or first_sentence or passage.strip() or passage)
+    return best_score, best or first_sentence or passage.strip() or passage
 
 
 def _words(text: str) -> set[str]:

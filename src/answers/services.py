@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from answers.memory import Memory
 from answers.pace import Pace
+from answers.retrieval import Retriever
 from core.settings import Settings
 from datastores.answer_log import AnswerLog
 from datastores.answer_slots import AnswerSlots
@@ -24,6 +25,7 @@ class Services:
     answer_log: AnswerLog
     slots: AnswerSlots
     providers: Providers
+    retriever: Retriever
     pace: Pace
     memory: Memory
     live: LiveChannels

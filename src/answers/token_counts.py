@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from answers.budget import Fitted, estimate, fit
+from answers.budget import Fitted, estimate, fit, with_name
 from core.errors import ProviderError
 from datastores.context_cache import Turn
 from datastores.records import PassageRecord
@@ -34,7 +34,7 @@ async def fit_counted(
     which is one call to the provider before the first token; without an answer the estimate stands.
     Raises `FailureError` CONTEXT_TOO_LONG.
     """
-    texts = [*fixed, *(passage.text for passage in passages), *(turn.text for turn in history)]
+    texts = [*fixed, *map(with_name, passages), *(turn.text for turn in history)]
     estimated = sum(map(estimate, texts))
     scale = 1.0
     if estimated > budget:

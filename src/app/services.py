@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from answers.memory import Memory
 from answers.pace import Pace
+from answers.retrieval import Retriever
 from answers.services import Services as ProducerServices
 from answers.supervisor import AnswerSupervisor
 from app.mail_links import require_mail_links
@@ -28,6 +29,7 @@ from datastores.document_news import DocumentNews
 from datastores.files import FileStorage
 from datastores.live import LiveChannels
 from datastores.postgres import Postgres
+from datastores.query_vectors import QueryVectors
 from datastores.rate_limits import RateLimiter
 from datastores.rates import RateLimits, Subjects
 from datastores.redis_circuit import RedisCircuit
@@ -90,6 +92,8 @@ def producer_services(
 ) -> ProducerServices:
     """What a process needs that writes answers."""
     servers = [settings.openai_base_url, settings.anthropic_base_url, settings.gemini_endpoint]
+    embedding_servers = [settings.openai_embedding_base_url, settings.openai_base_url, settings.gemini_endpoint]
+    queries = QueryVectors(cache, ttl=settings.cache_ttl_query_embeddings, servers=embedding_servers)
     return ProducerServices(
         settings,
         # An answer that has begun is paid for: it is not given up because others ask.
@@ -97,6 +101,7 @@ def producer_services(
         AnswerLog(jobs.redis, finished_ttl=settings.answer_log_ttl),
         AnswerSlots(jobs.redis, circuit, per_tenant=settings.rate_limit_concurrent_answers),
         jobs.providers,
+        Retriever(queries, jobs.providers.reranker),
         Pace(settings),
         Memory(
             AnswerCache(cache, ttl=settings.cache_ttl_llm_responses, servers=servers),
@@ -159,6 +164,7 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
             topics=topics,
             files=jobs.files,
             providers=jobs.providers,
+            retriever=producing.retriever,
             queue=jobs.queue,
             supervisor=supervisor,
             trusted=TrustedDocuments(jobs.postgres, ttl=settings.cache_ttl_trusted_documents),

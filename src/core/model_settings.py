@@ -47,6 +47,11 @@ class ModelSettings(BaseSettings):
     anthropic_model: str = "claude-sonnet-4-6"
     anthropic_max_tokens: int = Field(8_192, ge=1)
     """Of an answer: the API wants to be told, and an answer that is longer is cut."""
+    rerank_base_url: str | None = None
+    """Of a server that has `POST rerank`, such as `http://127.0.0.1:8080/v1`; without it nothing is reranked."""
+    rerank_api_key: SecretStr | None = None
+    rerank_model: str | None = None
+    """As that server calls it; required with RERANK_BASE_URL."""
     model_prices: Path | None = None
     """TOML file with prices that add to those that are shipped, or replace them."""
     provider_timeout: float = Field(30.0, gt=0)

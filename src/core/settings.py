@@ -61,6 +61,8 @@ class Settings(ModelSettings):
     """Seconds that what was said in a conversation is kept at hand; 0: not at all."""
     cache_ttl_llm_responses: int = Field(3_600, ge=0)
     """Seconds that a model's answer is given again to the same prompt; 0: never."""
+    cache_ttl_query_embeddings: int = Field(3_600, ge=0, le=30 * 86_400)
+    """Seconds that the vector of a question is kept at hand; 0: not at all."""
     api_keys_per_person: int = Field(20, ge=1)
     """That are not revoked."""
     password_reset_ttl: int = Field(3_600, ge=60)

@@ -61,6 +61,9 @@ class Cited:
     page: int | None
     quote: str
     distance: float
+    start: int | None = None
+    """Where the quote begins in its page's text, in code points; None where it was not written down."""
+    end: int | None = None
 
 
 @dataclass(slots=True)

@@ -275,6 +275,8 @@ async def _store_citations(tx: WriteTransaction, answer_id: UUID, citations: lis
                 "document_name": cited.document_name,
                 "page": cited.page,
                 "quote": cited.quote,
+                "start": cited.start,
+                "end": cited.end,
                 "distance": cited.distance,
             }
         )

@@ -6,7 +6,9 @@ Both halves run in one statement, so that they see one snapshot and cost one rou
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -69,31 +71,40 @@ ranked AS (
 ),
 fused AS (SELECT chunk_id, sum(score) AS score FROM ranked GROUP BY chunk_id),
 measured AS (
-  SELECT c.id, d.id AS document_id, d.name, c.page, c.text, f.score,
+  SELECT c.id, d.id AS document_id, d.name, c.page, c.text, c.ordinal, c.start, f.score, e.vector,
          CAST(e.vector AS halfvec({dimensions})) <=> CAST(:vector AS halfvec({dimensions})) AS distance
   FROM fused f
   JOIN chunks c ON c.tenant_id = :tenant_id AND c.id = f.chunk_id
   JOIN readable d ON d.id = c.document_id
   JOIN embeddings e ON e.tenant_id = c.tenant_id AND e.chunk_id = c.id AND e.model_id = '{model_id}'
 )
-SELECT id, document_id, name, page, text, distance, CAST(score AS float8) FROM measured
-WHERE distance <= :max_distance
-ORDER BY score DESC, distance, id LIMIT :top_k
+SELECT id, document_id, name, page, text, ordinal, start, distance, CAST(score AS float8), halfvec_send(vector)
+FROM measured
+ORDER BY distance > :max_distance, CASE WHEN distance <= :max_distance THEN score END DESC, distance, id LIMIT :most
 """
 
 
-async def find_passages(
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A passage, and its unit vector of shape (dimensions,) as it is stored, to half precision."""
+
+    passage: PassageRecord
+    vector: npt.NDArray[np.float32]
+
+
+async def find_candidates(
     reads: Reads,
     *,
     question: str,
     vector: npt.NDArray[np.float32],
     model_id: str,
     max_distance: float,
-    top_k: int,
+    most: int,
     assigned_to: UUID | None,
     within_scopes: bool = False,
-) -> list[PassageRecord]:
-    """The best passages of the tenant's searchable documents, best first.
+) -> list[Candidate]:
+    """The best passages of the tenant's searchable documents: those within `max_distance`, the best fused rank first,
+    then those beyond it, the nearest first. `most` in all, of at most twice `CANDIDATES`.
 
     `vector` is the question's unit vector in `model_id`'s space, shape (dimensions,). `assigned_to` limits the
     search to that assistant's assigned documents, `within_scopes` to what some assistant of the tenant may read, as
@@ -108,9 +119,19 @@ async def find_passages(
         "words": searchable_text(question),
         "candidates": CANDIDATES,
         "max_distance": max_distance,
-        "top_k": top_k,
+        "most": most,
     }
-    return await reads.records(PassageRecord, _statement(vector.shape[0], model_id), parameters)
+    return await reads.records(_candidate, _statement(vector.shape[0], model_id), parameters)
+
+
+def _candidate(*columns: Any) -> Candidate:
+    *passage, vector = columns
+    return Candidate(PassageRecord(*passage), _from_binary(vector))
+
+
+def _from_binary(vector: bytes) -> npt.NDArray[np.float32]:
+    # halfvec's wire form: how many numbers, two bytes without use, then the numbers; all of it big-endian.
+    return np.frombuffer(vector, dtype=">f2", offset=4).astype(np.float32)
 
 
 def _as_text(vector: npt.NDArray[np.float32]) -> str:

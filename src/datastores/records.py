@@ -219,17 +219,24 @@ class CitationRecord:
     page: int | None
     quote: str
     distance: float
+    start: int | None
+    """Where the quote begins in its page's text, in code points; None of citations that did not write it down."""
+    end: int | None
 
 
 @dataclass(slots=True)
 class PassageRecord:
-    """A chunk that retrieval found. `score` is the fused reciprocal rank: higher is better."""
+    """A chunk that retrieval found. `score` is the fused reciprocal rank, or a reranker's: higher is better."""
 
     chunk_id: UUID
     document_id: UUID
     document_name: str
     page: int | None
     text: str
+    ordinal: int
+    """Its place in the document, from 0."""
+    start: int
+    """Where it begins in its page's text, in code points."""
     distance: float
     score: float
 

@@ -86,3 +86,8 @@ def model_answer(tenant_id: TenantId, digest: str) -> str:
 def conversation_context(tenant_id: TenantId, conversation_id: UUID) -> str:
     """What was said in a conversation up to one of its questions; empty for a while after that has changed."""
     return f"colloquy:{tenant_id.hex}:conversation:{conversation_id.hex}:context"
+
+
+def query_vector(tenant_id: TenantId, digest: str) -> str:
+    """The vector of a question in a model's space, which have this digest."""
+    return f"colloquy:{tenant_id.hex}:query-vector:{digest}"

@@ -1,4 +1,4 @@
-"""The two provider interfaces. A provider is made once per process and used by many answers at once."""
+"""The provider interfaces. A provider is made once per process and used by many answers at once."""
 
 from __future__ import annotations
 
@@ -137,4 +137,19 @@ class EmbeddingProvider(Protocol):
 
     async def aclose(self) -> None:
         """Release connections and threads. Safe to call twice."""
+        ...
+
+
+class RerankProvider(Protocol):
+    """Judges passages beside a question, more closely than vectors can."""
+
+    async def rerank(self, question: str, texts: Sequence[str]) -> list[float]:
+        """A score for each text, in their order; higher is better, and only the order means something.
+
+        Raises `ProviderError`.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections. Safe to call twice."""
         ...

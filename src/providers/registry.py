@@ -12,7 +12,7 @@ import structlog
 
 from core.errors import ConfigurationError, ErrorCode, ProviderError
 from core.settings import Settings
-from providers.base import ChatProvider, EmbeddingProvider
+from providers.base import ChatProvider, EmbeddingProvider, RerankProvider
 from providers.hosted import has_platform_key, make_hosted, platform_key, root_certificates
 from providers.price_table import SHIPPED
 from providers.prices import Prices, read_prices
@@ -38,9 +38,11 @@ class Providers:
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Raises `ConfigurationError` for a file of prices that is none."""
+        """Raises `ConfigurationError` for a file of prices that is none, and for a reranker without a model."""
         self._settings = settings
         self._prices = Prices(SHIPPED, () if settings.model_prices is None else read_prices(settings.model_prices))
+        self.reranker = None if settings.rerank_base_url is None else self._make_reranker()
+        """Judges passages anew; None where none is set up."""
         self._chat: dict[str, ChatProvider] = {}
         self._embeddings: dict[str, EmbeddingProvider] = {}
 
@@ -141,6 +143,8 @@ class Providers:
             await chat.aclose()
         for embeddings in self._embeddings.values():
             await embeddings.aclose()
+        if self.reranker is not None:
+            await self.reranker.aclose()
         self._chat.clear()
         self._embeddings.clear()
 
@@ -168,6 +172,11 @@ class Providers:
         embeddings = self.embeddings(LOCAL_MODEL)
         assert isinstance(embeddings, MiniLmEmbeddings)
         return ExtractiveChat(embeddings, token_interval_ms=self._settings.local_token_interval_ms)
+
+    def _make_reranker(self) -> RerankProvider:
+        from providers.rerank import reranker_of
+
+        return reranker_of(self._settings)
 
     def _make_embeddings(self, model_id: str) -> EmbeddingProvider:
         if model_id == LOCAL_MODEL:

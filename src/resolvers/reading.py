@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from uuid import UUID
 
-from answers.retrieval import retrieve
 from core.errors import ErrorCode, ProviderError, RequestError, RequestErrorCode
 from core.ids import InvalidIdError, NodeKind, parse_global
 from datastores import people
@@ -104,7 +103,7 @@ async def passages(context: Context, query: str, first: int, assistant_id: str |
     try:
         embeddings = context.services.providers.embeddings(found_in.embedding_model_id)
         async with context.services.searches:
-            return await retrieve(
+            found = await context.services.retriever.find(
                 context.reads,
                 embeddings,
                 query,
@@ -112,6 +111,7 @@ async def passages(context: Context, query: str, first: int, assistant_id: str |
                 assigned_to=None if assistant is None else assistant.assigned_to,
                 within_scopes=not person.role.reads_all_documents,
             )
+            return found.passages
     except ProviderError as error:
         code = (
             RequestErrorCode.RATE_LIMITED

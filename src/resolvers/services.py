@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from redis.asyncio import Redis
 
+from answers.retrieval import Retriever
 from answers.supervisor import AnswerSupervisor
 from core.keyed_locks import KeyedLocks
 from core.opaque_tokens import OpaqueTokens
@@ -84,6 +85,7 @@ class Services:
     topics: AnswerTopics
     files: FileStorage
     providers: Providers
+    retriever: Retriever
     queue: JobQueue
     supervisor: AnswerSupervisor
     rates: Rates

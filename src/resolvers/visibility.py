@@ -98,7 +98,7 @@ VISIBILITY = (
     _row("Usage", "inputTokens outputTokens cost firstTokenMs totalMs cached", "Whoever sees the answer."),
     _row(
         "Citation",
-        "marker documentName page quote distance",
+        "marker documentName page quote start end distance",
         "Whoever sees the answer: stored with it, they outlive the document and its scope.",
     ),
     _row("Citation", "chunk document", "Whoever sees the answer; null where the reader does not see the document."),

@@ -147,4 +147,6 @@ def _citation(answer_id: UUID, body: log.Cited) -> Any:
         body.page,
         body.quote,
         body.distance,
+        body.start,
+        body.end,
     )

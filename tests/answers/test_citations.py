@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from answers.citations import HOLD, CitationFilter
 from answers.quotes import MAX_QUOTE_CHARS, best_quote, claim_before
+from answers.sources import joined
 from datastores.answer_events import Cited, Delta
 from datastores.records import PassageRecord
 
@@ -20,13 +21,14 @@ TEXTS = (
     "Dogs must be kept on a lead. Cats may roam.",
 )
 PASSAGES = [
-    PassageRecord(uuid4(), UUID(int=n), f"doc{n}.txt", n, text, 0.1 * n, 1.0) for n, text in enumerate(TEXTS, start=1)
+    PassageRecord(uuid4(), UUID(int=n), f"doc{n}.txt", n, text, 0, 7 * n, 0.1 * n, 1.0)
+    for n, text in enumerate(TEXTS, start=1)
 ]
 
 
 def run(pieces: list[str]) -> tuple[str, list[Cited]]:
     """The text that went out and the citations, after checking their order."""
-    citations = CitationFilter(PASSAGES)
+    citations = CitationFilter(joined(PASSAGES))
     events = [event for piece in pieces for event in citations.feed(piece)] + citations.finish()
     text, known = "", set()
     for event in events:
@@ -61,7 +63,7 @@ def test_brackets_that_are_no_markers_pass() -> None:
 
 
 def test_at_most_a_marker_s_length_is_held_back() -> None:
-    citations = CitationFilter(PASSAGES)
+    citations = CitationFilter(joined(PASSAGES))
     sent = "".join(e.text for e in citations.feed("Open [1234567890") if isinstance(e, Delta))
     assert sent == "Open [1234567890"
     assert citations.feed("[12") == []
@@ -88,7 +90,9 @@ def test_every_quote_is_an_exact_part_of_its_passage(pieces: list[str]) -> None:
     for cited in run(pieces)[1]:
         passage = next(p for p in PASSAGES if p.chunk_id == cited.chunk_id)
         assert cited.quote
-        assert cited.quote in passage.text
+        assert cited.start is not None
+        assert passage.text[cited.start - passage.start :].startswith(cited.quote)
+        assert cited.end == cited.start + len(cited.quote)
 
 
 def test_the_quote_is_the_sentence_that_supports_the_claim() -> None:
@@ -114,7 +118,8 @@ def test_a_marker_stands_behind_the_sentences_since_the_one_before(text: str, cl
 
 @given(st.text(max_size=2_000), st.text(max_size=200))
 def test_a_quote_is_always_an_exact_short_part(passage: str, claim: str) -> None:
-    quote = best_quote(passage, claim)
+    place, quote = best_quote([passage], claim)
+    assert place == 0
     assert quote in passage
     assert len(quote) <= MAX_QUOTE_CHARS
     assert quote or not passage

@@ -10,7 +10,7 @@ import pytest
 from core.ids import TenantId, new_id
 from datastores.ingestion import NewChunk, add_chunks, add_embeddings, chunks_after
 from datastores.models import Assistant, AssistantDocument, Document, DocumentScope, DocumentStatus
-from datastores.passages import CANDIDATES, find_passages
+from datastores.passages import CANDIDATES, find_candidates
 from datastores.postgres import Postgres
 from datastores.transactions import WriteTransaction
 
@@ -48,19 +48,47 @@ async def test_with_an_assistant_for_everything_every_document_may_be_found(
     assert found == (unassigned if scope is DocumentScope.ALL else None)
 
 
+async def test_what_is_too_far_comes_behind_what_is_near_the_nearest_first(
+    postgres: Postgres, tenant: TenantId
+) -> None:
+    farther = np.array([[-1.0, 0.0, 0.0]])
+    async with postgres.write(tenant) as tx:
+        # The words would put the farthest first.
+        last = await _document(tx, "Zebra zebra", farther)
+        second = await _document(tx, "Nothing of it", FAR)
+        first = await _document(tx, "Nothing of it either", NEAR)
+    for limit in (0.1, -1.0):
+        async with postgres.read(tenant) as tx:
+            found = await find_candidates(
+                tx,
+                question="Which zebra?",
+                vector=NEAR[0],
+                model_id=MODEL,
+                max_distance=limit,
+                most=10,
+                assigned_to=None,
+            )
+        assert [candidate.passage.document_id for candidate in found] == [first, second, last]
+    assert [candidate.passage.distance for candidate in found] == pytest.approx([0.0, 0.4, 2.0], abs=1e-3)
+    np.testing.assert_allclose(
+        np.stack([candidate.vector for candidate in found]), np.concatenate([NEAR, FAR, farther]), atol=1e-3
+    )
+
+
 async def _first(postgres: Postgres, tenant: TenantId, *, assigned_to: UUID | None, within_scopes: bool) -> UUID | None:
     """The best passage's document, of those that the words alone can have found."""
     async with postgres.read(tenant) as tx:
-        passages = await find_passages(
+        found = await find_candidates(
             tx,
             question="Which zebra?",
             vector=NEAR[0],
             model_id=MODEL,
             max_distance=2.0,
-            top_k=100,
+            most=100,
             assigned_to=assigned_to,
             within_scopes=within_scopes,
         )
+    passages = [candidate.passage for candidate in found]
     return next((passage.document_id for passage in passages if "ebra" in passage.text), None)
 
 

@@ -208,3 +208,6 @@ class Citation(TenantRow, table=True):
     page: int | None = None
     quote: str
     distance: float
+    start: int | None = None
+    """Of the quote in its page's text, in code points; None of those that were stored without it."""
+    end: int | None = None

@@ -42,7 +42,8 @@ async def _part(tx: Reads, answer: AnswerRecord, generation: str, seen: int) -> 
     citations = (await CitationsByAnswer(tx).load_many([answer.id]))[0]
     heads: list[Body] = [Restarted(answer.epoch, _STORED)]
     heads += [
-        Cited(c.marker, c.chunk_id, c.document_id, c.document_name, c.page, c.quote, c.distance) for c in citations
+        Cited(c.marker, c.chunk_id, c.document_id, c.document_name, c.page, c.quote, c.distance, c.start, c.end)
+        for c in citations
     ]
     number = max(0, seen - len(heads))  # of the piece to come, from 0
     chars, piece = await answers.message_piece(tx, answer.id, number * PIECE_CHARS, PIECE_CHARS)

@@ -119,6 +119,10 @@ class Citation:
     page: int | None
     quote: str = strawberry.field(description="An exact substring of the chunk. Stored: it outlives the document.")
     distance: float = strawberry.field(description="Cosine distance of the chunk to the question.")
+    start: int | None = strawberry.field(
+        description="Where the quote begins in the text of its page, in Unicode code points. Null in old answers."
+    )
+    end: int | None = strawberry.field(description="Where it ends. Null in old answers.")
 
 
 @backed_by(EdgeRecord, name="MessageEdge")

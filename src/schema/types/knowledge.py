@@ -100,7 +100,10 @@ class Passage:
     document: Document = relation("documents", "document_id")
     page: int | None
     distance: float = strawberry.field(description="Cosine distance to the question: 0 same direction, 2 opposite.")
-    score: float = strawberry.field(description="Fused reciprocal rank; only its order means something.")
+    score: float = strawberry.field(
+        description="Fused reciprocal rank, or a reranker's score; only its order means something. Passages that "
+        "repeat a better one come behind all others, whatever their score."
+    )
 
 
 @backed_by(EdgeRecord, name="DocumentEdge")
