@@ -150,8 +150,9 @@ class Attempt:
         self._writer.say(said)
         if said:
             # What the model was asked died with the producer: made again, it is close enough for an estimate.
-            with suppress(FailureError, TimeoutError):
-                async with asyncio.timeout(COUNT_SECONDS):
+            with suppress(FailureError, StopRequestedError, TimeoutError, OSError, SQLAlchemyError):
+                async with self._services.providers.using(self._provider) as chat, asyncio.timeout(COUNT_SECONDS):
+                    self._model = self._model or chat.default_model
                     self._request = self._request_of(await self._ground.gather())
         await self._store(None, stopped=True)
 

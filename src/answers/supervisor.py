@@ -163,7 +163,6 @@ class AnswerSupervisor:
                 anothers = claimed is None and await answer_turns.is_begun(tx, answer_id)
             if claimed is None:
                 return None
-            await self._services.news.tell(tenant_id, claimed.conversation_id)
             return await self._run_leased(tenant_id, answer_id, claimed)
         except SupersededError:
             anothers = True
@@ -182,6 +181,8 @@ class AnswerSupervisor:
         if answer_id in self._stopping:
             attempt.interrupt(StopRequestedError())
         try:
+            # Behind the lease: without that, sweeps take the answer for forgotten.
+            await self._services.news.tell(tenant_id, claimed.conversation_id)
             await self._run_attempt(attempt)
             return attempt
         except asyncio.CancelledError:
@@ -204,7 +205,6 @@ class AnswerSupervisor:
 
     async def _hold_lease(self, tenant_id: TenantId, answer_id: UUID, epoch: int) -> None:
         while True:
-            await self._services.slots.renew(tenant_id, answer_id)
             pause = RENEW_SECONDS
             try:
                 await self._services.answer_log.hold_lease(tenant_id, answer_id, epoch)
@@ -212,6 +212,7 @@ class AnswerSupervisor:
                 pause = RENEW_AGAIN_SECONDS
             except REDIS_ERRORS as error:
                 log.warning("lease not renewed", answer=answer_id.hex, error=type(error).__name__)
+            await self._services.slots.renew(tenant_id, answer_id)
             await asyncio.sleep(pause)
 
     async def _hear_stops(self) -> None:

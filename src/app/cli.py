@@ -48,12 +48,14 @@ def serve(
     processes: int | None = typer.Option(None, min=1, help="How many on one port; PROCESSES, or 1, if not given."),
 ) -> None:
     """Serve the API."""
-    # Before everything is imported, which takes seconds: this is to replace processes, and none is there.
-    signal.signal(signal.SIGHUP, lambda *_: None)
+    settings = settings_from_environment()
+    count = processes or settings.processes
+    if count > 1:
+        # Before everything is imported, which takes seconds: it is to replace processes, and none is there.
+        signal.signal(signal.SIGHUP, lambda *_: None)
     from app.server import serve as serve_api
 
-    settings = settings_from_environment()
-    raise typer.Exit(serve_api(settings, processes or settings.processes))
+    raise typer.Exit(serve_api(settings, count))
 
 
 @app.command()

@@ -64,24 +64,24 @@ class ServingChild:
                 self._pinged_at, self._ping_at = None, now + _PING_SECONDS
                 if self.ready and not was_ready:
                     log.info("process ready", pid=self.pid)
-            if self._pinged_at is None and now >= self._ping_at:
-                self._pinged_at = now
-                connection.send(b"ping")
+            if now >= self._ping_at:
+                self._ping_at = now + _PING_SECONDS
+                if self._pinged_at is None:
+                    self._pinged_at = now
+                    connection.send(b"ping")
+                elif not self._answered and self._has_worked():
+                    self._pinged_at = now
 
-    def is_silent(self, now: float, seconds: float) -> bool:
-        """Whether it has given no sign of life for so long: an answer, or, before its first one, work.
+    def silent_for(self, now: float) -> float:
+        """Seconds without a sign of life: the answer to a ping, or, before the first one, work.
 
         Until it has imported everything it cannot answer. Where many processes share few cores that takes its time.
         """
-        if self._pinged_at is None or now - self._pinged_at < seconds:
-            return False
-        if self._answered:
-            return True
+        return 0.0 if self._pinged_at is None else now - self._pinged_at
+
+    def _has_worked(self) -> bool:
         before, self._used_seconds = self._used_seconds, self._cpu_seconds()
-        if self._used_seconds <= before:
-            return True
-        self._pinged_at = now
-        return False
+        return self._used_seconds > before
 
     def _cpu_seconds(self) -> float:
         with suppress(psutil.Error):

@@ -133,7 +133,7 @@ class ServingProcesses:
     def _drop_the_dead(self) -> None:
         for child in tuple(self._serving):
             status = child.status
-            if status is None and not child.is_silent(self._now, self._limit):
+            if status is None and child.silent_for(self._now) < self._limit:
                 continue
             self._serving.remove(child)
             if status is None:

@@ -55,12 +55,15 @@ class RateLimiter:
         self._circuit = circuit
         self._local = LocalRateLimiter()
         self._refusals = RecentRefusals()
-        # The wait for a turn is in it. It is so much longer that, when Redis hangs, the circuit is the first to know.
-        self._hold = circuit.answer_seconds * 1.25
+        # So much longer that, when Redis hangs, whoever waits hears of it by the circuit. Two limits around one another
+        # could expire together, and the inner one's would be lost.
+        self._turn_seconds = circuit.answer_seconds * 1.25
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def take(self, *demands: Demand) -> Refusal | None:
-        """Admit all demands and count them, or refuse and count none: one round trip, within 250 ms in any case.
+        """Admit all demands and count them, or refuse and count none: one round trip.
+
+        A Redis that hangs costs 200 ms, one that is slow for so many at once that they wait for their turns 450 ms.
 
         What was refused is refused again without a round trip until its time has come. Each pair of limit and subject
         may be there once, else ValueError.
@@ -73,11 +76,17 @@ class RateLimiter:
         if known is not None:
             return known
         try:
-            async with others_within(self._hold), self._turns:
-                # Of a thousand that came together, only those whose like has not been refused meanwhile need to ask.
-                return self._refusals.find(asked) or await self._decide(demands, keys, asked)
-        except (RedisAwayError, TimeoutError):
+            async with others_within(self._turn_seconds):
+                await self._turns.acquire()
+        except TimeoutError:
             return self._local.take(*demands)
+        try:
+            # Of a thousand that came together, only those whose like has not been refused meanwhile need to ask.
+            return self._refusals.find(asked) or await self._decide(demands, keys, asked)
+        except RedisAwayError:
+            return self._local.take(*demands)
+        finally:
+            self._turns.release()
 
     async def _decide(self, demands: tuple[Demand, ...], keys: list[str], asked: Hashable) -> Refusal | None:
         arguments = [number for demand in demands for number in (demand.increment_us, demand.limit.tolerance_us)]

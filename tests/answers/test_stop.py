@@ -304,6 +304,8 @@ async def test_when_its_producer_was_killed_another_process_ends_it_with_what_th
         answer = await stop(person, answer_id)
         assert (answer["message"]["text"], len(answer["citations"])) == (text_of(events), 1)
         assert answer["usage"]["inputTokens"] > answer["usage"]["outputTokens"] > 0
+        # By which what it has cost is known.
+        assert await as_owner(settings, "SELECT DISTINCT model FROM answer_attempts") == [("gemini-2.5-flash",)]
         assert calls(server) == asked_before
 
 

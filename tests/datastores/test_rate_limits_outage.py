@@ -208,6 +208,26 @@ async def test_a_slow_redis_holds_nobody_up_for_longer_than_one_that_hangs(serve
     assert len(await redis.keys("colloquy:rate:slow:*")) >= AT_ONCE
 
 
+async def test_that_redis_hangs_is_noticed_by_a_process_that_is_busy_with_other_things(
+    server: EmbeddedRedis, redis: Redis
+) -> None:
+    async def work() -> None:
+        while True:
+            time.sleep(0.07)  # noqa: ASYNC251 - a turn of the loop that takes longer than a part of any limit
+            await asyncio.sleep(0)
+
+    limiter = RateLimiter(redis, RedisCircuit())
+    hang(server)
+    working = asyncio.create_task(work())
+    try:
+        with capture_logs() as lines:
+            assert await limiter.take(ONCE) is None
+        assert [line["event"] for line in lines] == ["redis_away_limits_are_local"]
+    finally:
+        hang(server, up=True)
+        working.cancel()
+
+
 async def test_while_redis_hangs_one_request_at_a_time_looks_whether_it_is_back(
     server: EmbeddedRedis, redis: Redis
 ) -> None:
