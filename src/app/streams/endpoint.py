@@ -63,12 +63,12 @@ class StreamingGraphQL(GraphQL[Context, None]):
         """
         place = self._place(context)
         own = context.for_operation()
-        own.request_id = context.request_id
+        own.request_id, own.asked = context.request_id, context.asked
         own.refused_upload = context.refused_upload
         own.resume_after = request.headers.get("last-event-id") or None
         if context.statements is not None:
             own.report_cost()
-        request.state.streamed = (own, place, data.operation_name)
+        request.state.streamed = (own, place)
         return await self.schema.stream(
             data.query,
             data.variables,
@@ -82,7 +82,7 @@ class StreamingGraphQL(GraphQL[Context, None]):
     async def _create_streaming_response(
         self, request: Request, result: Any, protocol: object, sub_response: Response
     ) -> Response:
-        context, place, operation_name = request.state.streamed
+        context, place = request.state.streamed
 
         async def as_body(one: Any) -> object:
             return await self.process_result(request, one)
@@ -92,7 +92,6 @@ class StreamingGraphQL(GraphQL[Context, None]):
             request.state.framing,
             context,
             place=place,
-            operation_name=operation_name,
             as_body=as_body,
             draining=self.draining,
             heartbeat_seconds=self._heartbeat_seconds,
