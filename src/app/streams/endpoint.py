@@ -8,12 +8,13 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLRequestData
 from strawberry.types.graphql import OperationType
 
 from app.socket_places import SocketPlace, SocketPlaces
-from app.streams.framing import framing_for
+from app.streams.framing import Framing, framing_for
 from app.streams.response import StreamedResponse
 from core.errors import RequestError
 from resolvers.context import Context
@@ -24,8 +25,22 @@ BUSY_RETRY_MS = 5_000
 """What a client is told to wait that has as many connections open as it may: nobody knows when one will end."""
 
 
+class SubResponse(Response):
+    """What a use case and its operation say of the response before there is one."""
+
+    framing: Framing | None = None
+    """How the one result is written to a client that takes nothing but streams."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        del self.headers["content-length"]
+
+
 class StreamingGraphQL(GraphQL[Context, None]):
-    """Streams what a client can take as a stream: subscriptions, and anything for who takes nothing else."""
+    """Streams subscriptions to clients that can take a stream, and frames one result for those that take nothing else.
+
+    A result that is framed is executed as any other: its cookies are in the response's head.
+    """
 
     schema: ColloquySchema
 
@@ -48,23 +63,27 @@ class StreamingGraphQL(GraphQL[Context, None]):
         return request.state.framing is not None
 
     async def is_streamed(self, request: Request, data: GraphQLRequestData, context: Context) -> bool:
-        """A client that takes both gets one result as JSON, and only a subscription's as a stream."""
+        """Only a subscription has results to come. Whatever else is asked is done before its response begins."""
         if request.state.framing is None:
             return False
-        asked = await self.schema.operation_type(data, context)
-        if asked is OperationType.MUTATION and request.method == "GET":
-            return False  # refused as any other is
-        return bool(request.state.only_streams) or asked is OperationType.SUBSCRIPTION
+        return await self.schema.operation_type(data, context) is OperationType.SUBSCRIPTION
+
+    async def get_sub_response(self, request: Request | WebSocket) -> SubResponse:
+        """What a response begins with: its cookies are set on it, and it knows what the client takes."""
+        response = SubResponse()
+        response.media_type = request.state.media_type
+        if request.state.only_streams:
+            response.framing = request.state.framing
+        return response
 
     async def results(self, request: Request, data: GraphQLRequestData, context: Context) -> AsyncGenerator[Any, None]:
-        """What the operation gives, in a context of its own: the request's ends before the first result is sent.
+        """The subscription's events, in a context of its own: the request's ends before the first is sent.
 
         Raises `RequestError` RATE_LIMITED for one that has too many connections open.
         """
         place = self._place(context)
         own = context.for_operation()
         own.request_id, own.asked = context.request_id, context.asked
-        own.refused_upload = context.refused_upload
         own.resume_after = request.headers.get("last-event-id") or None
         if context.statements is not None:
             own.report_cost()
