@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -16,12 +17,15 @@ from test_socket_rights import CONVERSATION, SIGN_OUT, WITHIN, subscribe
 from app import sockets
 from core.settings import Settings
 from owner import as_owner, set_role, until, uuid_of
-from product import PROGRESS, SEND, Person, Product, running_product
+from product import PASSWORD, PROGRESS, SEND, Person, Product, running_product
 from resolvers import acting
 from streams import MULTIPART, SSE, pieces, streamed
 
 _WAITING = """SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
     WHERE datname = current_database() AND NOT granted"""
+KEY = """mutation($input: CreateApiKeyInput!) { createApiKey(input: $input) {
+  ... on CreateApiKeyPayload { secret apiKey { id } } } }"""
+REVOKE_KEY = "mutation($input: RevokeApiKeyInput!) { revokeApiKey(input: $input) { __typename } }"
 SIGN_IN = """mutation($input: SignInInput!) { signIn(input: $input) {
   ... on SignInPayload { session { accessToken } } ... on UserError { code } } }"""
 
@@ -200,7 +204,7 @@ async def test_a_mutation_over_sse_is_told_its_result_whatever_became_of_the_rol
 async def test_who_signs_in_over_sse_with_a_token_that_has_ended_is_told_the_new_one(idle: Product) -> None:
     person = await idle.sign_up()
     await person.query(SIGN_OUT)
-    values = {"input": {"email": person.email, "password": "a good password"}}
+    values = {"input": {"email": person.email, "password": PASSWORD}}
     for _ in range(5):
         async with streamed(person, SSE, SIGN_IN, values) as response:
             result, end = [piece async for piece in pieces(response) if piece.kind != "heartbeat"]
@@ -226,3 +230,29 @@ async def test_a_process_that_ends_waits_for_a_mutation_of_which_nothing_more_is
                     await product.server.lifespan.shutdown_event.wait()
             assert not product.server.lifespan.shutdown_event.is_set()
     assert await questions(settings) == 1
+
+
+@pytest.mark.parametrize("ended", ["session", "key"])
+async def test_a_token_that_has_ended_takes_no_place_of_those_whose_it_was(settings: Settings, ended: str) -> None:
+    strict = settings.model_copy(update={"sockets_per_person": 1})
+    async with running_product(strict, worker=False) as product:
+        person = await product.sign_up()
+        good = old = person
+        if ended == "key":
+            keys = [(await person.query(KEY, input={"name": "x", "role": "BUSINESS"}))["createApiKey"] for _ in "ab"]
+            good, old = (replace(person, token=key["secret"]) for key in keys)
+            await person.query(REVOKE_KEY, input={"apiKeyId": keys[1]["apiKey"]["id"]})
+        else:
+            values = {"input": {"email": person.email, "password": PASSWORD}}
+            session = (await product.post(SIGN_IN, values))["data"]["signIn"]["session"]
+            good = replace(person, token=session["accessToken"])
+            await old.query(SIGN_OUT)
+        conversation = {"id": await person.conversation() if ended == "key" else await good.conversation()}
+        async with streamed(good, SSE, CONVERSATION, conversation) as own:
+            assert own.status == 200
+            async with streamed(good, SSE, CONVERSATION, conversation) as second:
+                assert second.status == 429, "the one place is taken"
+            async with streamed(old, SSE, CONVERSATION, conversation) as response:
+                assert response.status == 200
+                said = [piece async for piece in pieces(response) if piece.kind != "heartbeat"]
+        assert said[0].body["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"

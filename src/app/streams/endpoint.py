@@ -81,7 +81,7 @@ class StreamingGraphQL(GraphQL[Context, None]):
 
         Raises `RequestError` RATE_LIMITED for one that has too many connections open.
         """
-        place = self._place(context)
+        place = await self._place(context)
         own = context.for_operation()
         own.request_id, own.asked = context.request_id, context.asked
         own.resume_after = request.headers.get("last-event-id") or None
@@ -118,12 +118,13 @@ class StreamingGraphQL(GraphQL[Context, None]):
         response.headers.raw.extend(sub_response.headers.raw)
         return response
 
-    def _place(self, context: Context) -> SocketPlace:
+    async def _place(self, context: Context) -> SocketPlace:
         address = self._services.rates.subjects.address(context.client.address)
         place = self.socket_places.arrive(address)
-        if place is not None and (context.claims is None or place.sign_in(context.subject)):
-            return place
         if place is not None:
+            # A token that is good no more takes none of the places of those whose it was.
+            if not await context.counts() or place.sign_in(context.subject):
+                return place
             place.leave()
         context.retry_after_ms = BUSY_RETRY_MS
         whose = "from this address" if place is None else "of yours"
