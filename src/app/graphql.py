@@ -24,7 +24,7 @@ from app.cookies import allowed_origins, cookie_of
 from app.graphql_requests import read_get, read_post
 from app.negotiation import JSON, media_type_for, response_status, status_of
 from app.sockets import JsonTextAdapter, WebSocketHandler
-from app.streams.endpoint import StreamingGraphQL
+from app.streams.endpoint import StreamingGraphQL, SubResponse
 from app.uploads import RequestAdapter, close_files, discard
 from core.errors import RequestError, RequestErrorCode
 from core.ids import new_id
@@ -159,12 +159,6 @@ class ColloquyGraphQL(StreamingGraphQL):
         """Never: GraphiQL has an address of its own."""
         return False
 
-    async def get_sub_response(self, request: Request | WebSocket) -> Response:
-        """What a response begins with: its cookies are set on it, and it knows its type."""
-        response = await super().get_sub_response(request)
-        response.media_type = request.state.media_type
-        return response
-
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
         """The operation that is asked for. Raises HTTPException."""
         if request.method == "GET":
@@ -214,6 +208,7 @@ class ColloquyGraphQL(StreamingGraphQL):
     ) -> Response:
         """The response, of the type that was agreed on, with the status that goes with it."""
         assert isinstance(response_data, dict)
+        assert isinstance(sub_response, SubResponse)
         media_type = sub_response.media_type or JSON
         status = response_status(response_data, media_type)
         body = self.encode_json(response_data)
@@ -224,7 +219,10 @@ class ColloquyGraphQL(StreamingGraphQL):
             log.warning("response too large", request_id=extensions["requestId"], bytes=len(body))
             status = response_status({"errors": [{"extensions": extensions}]}, media_type)
             body = self.encode_json({"errors": [{"message": error.message, "extensions": extensions}]})
-        response = Response(body, status, media_type=f"{media_type}; charset=utf-8")
+        if (framing := sub_response.framing) is None:
+            response = Response(body, status, media_type=f"{media_type}; charset=utf-8")
+        else:
+            response = Response(framing.begin() + framing.one_result(body), headers=framing.headers)
         response.headers.raw.extend(sub_response.headers.raw)
         return response
 

@@ -7,14 +7,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-from graphql import FieldNode, GraphQLError, OperationDefinitionNode, get_operation_ast, parse
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import RequestError
 from datastores.records import UserRecord
-from resolvers.context import Context
+from resolvers.auditing import write_denials
+from resolvers.context import Asked, Context
 
 AGAIN_SECONDS = 1.0
 """Pause after PostgreSQL could not be asked."""
@@ -30,12 +29,13 @@ class Seen:
     weaker: bool
 
 
-async def changed_rights(connection: Context) -> AsyncGenerator[Seen | RequestError, None]:
+async def changed_rights(connection: Context, *, renew: str) -> AsyncGenerator[Seen | RequestError, None]:
     """The person, at first and whenever something may have changed; and last, when nothing is left, why.
 
-    Within two seconds each.
+    Within two seconds each, less half a second for whoever ends something.
 
-    `connection.claims` may be renewed meanwhile. Nothing comes where nobody is signed in.
+    `connection.claims` may be renewed meanwhile; `renew` says how, to whose time is over. Nothing comes where nobody is
+    signed in.
     """
     standings = connection.services.standings
     known: UserRecord | None = None
@@ -44,9 +44,7 @@ async def changed_rights(connection: Context) -> AsyncGenerator[Seen | RequestEr
         while (claims := connection.claims) is not None:
             left = _seconds_left(claims.expires_at)
             if left <= 0:
-                yield RequestError.unauthenticated(
-                    "The access token has expired: renew it with a ping, or connect again."
-                )
+                yield RequestError.unauthenticated(f"The access token has expired: {renew}")
                 return
             try:
                 async with aclosing(connection.for_operation()) as context:
@@ -62,22 +60,23 @@ async def changed_rights(connection: Context) -> AsyncGenerator[Seen | RequestEr
             look = standings.person_now if await watch.news(claims.session_id, left) else standings.person
 
 
-def too_weak_for(document: str | None, operation_name: str | None, person: UserRecord) -> RequestError | None:
-    """Why an operation ends when the role has become this one; None where it follows what is the person's own."""
-    if _root_fields(document, operation_name) <= OWN_FIELDS:
+def too_weak_for(asked: Asked | None, person: UserRecord) -> RequestError | None:
+    """Why an operation ends when the role has become this one.
+
+    None where it follows what is the person's own, and for a mutation: whether that may be done is looked at in its
+    transactions, and nobody else can tell.
+    """
+    if asked is not None and (asked.is_mutation or asked.fields <= OWN_FIELDS):
         return None
-    return RequestError.forbidden(f"Your role is now {person.role.value}: subscribe again.")
+    return RequestError.forbidden(f"Your role is now {person.role.value}: ask again.")
+
+
+async def write_down(context: Context, error: RequestError) -> None:
+    """Have it in the audit log that an operation was ended for this reason, unless it was denied as much itself."""
+    for field in sorted(context.asked.fields if context.asked else ()):
+        context.denied(field, error)
+    await write_denials(context)
 
 
 def _seconds_left(expires_at: datetime | None) -> float:
     return math.inf if expires_at is None else (expires_at - datetime.now(UTC)).total_seconds()
-
-
-def _root_fields(document: str | None, operation_name: str | None) -> set[str]:
-    """Names of the operation's root fields."""
-    try:
-        found: OperationDefinitionNode | None = get_operation_ast(parse(document or ""), operation_name)
-    except GraphQLError:
-        return {""}
-    nodes: tuple[Any, ...] = tuple(found.selection_set.selections) if found else ()
-    return {node.name.value if isinstance(node, FieldNode) else "" for node in nodes}

@@ -26,19 +26,25 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
 )
 
 from app.outlets import OperationOutlet
-from app.rights import changed_rights, too_weak_for
+from app.rights import changed_rights, too_weak_for, write_down
 from app.socket_limits import LimitedSocket
 from app.socket_protocol import EXTENSION, TRY_AGAIN
 from core.errors import RequestError
 from core.ids import new_id
 from core.tasks import end_tasks
 from datastores.records import UserRecord
-from resolvers.context import Context
+from resolvers.audit_trail import CONNECT
+from resolvers.auditing import write_denials
+from resolvers.context import Asked, Context
 from schema.persisted import with_document_id
 
 FORBIDDEN = 4403
 REASON_BYTES = 123
 """Of a close frame's reason (RFC 6455, 5.5)."""
+LEFT_SECONDS = 0.5
+"""For what is under way when the rights have ended: to say so to each operation, and for mutations to come to an end.
+Where nobody could tell of the change it is seen after a second, and two seconds are all."""
+_RENEW = "renew it with a ping, or connect again."
 log = structlog.get_logger(__name__)
 
 
@@ -52,6 +58,12 @@ class WebSocketHandler(LimitedSocket):
         """Of operations that have been accepted, and have not begun to run."""
         self._contexts: dict[str, Context] = {}
         """Of operations that run."""
+        self._tasks: set[asyncio.Task[Any]] = set()
+        """Of operations that have begun to run, also of those of which nothing more is said."""
+        self._ending: set[asyncio.Task[None]] = set()
+        """Of those that end operations."""
+        self._refused: RequestError | None = None
+        """Why nothing more is begun here."""
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         """Accept an operation, which may name its document by a hash; Strawberry drops the payload's `extensions`."""
@@ -60,6 +72,9 @@ class WebSocketHandler(LimitedSocket):
 
     async def refusal(self, message: SubscribeMessage) -> GraphQLError | None:
         """Why an operation is not accepted; what it asks for in its `extensions` is noted otherwise."""
+        if self._refused is not None:
+            self.context.denied(CONNECT, self._refused)
+            return _as_graphql(self._refused)
         refused = await super().refusal(message)
         if refused is not None:
             return refused
@@ -67,7 +82,7 @@ class WebSocketHandler(LimitedSocket):
         try:
             extensions = with_document_id(payload.get("extensions"), payload.get("documentId"))
         except RequestError as error:
-            return GraphQLError(error.message, extensions=error.extensions(new_id().hex))
+            return _as_graphql(error)
         if extensions:
             self._extensions[message["id"]] = extensions
         return None
@@ -88,9 +103,13 @@ class WebSocketHandler(LimitedSocket):
         if connection is not None:
             scope.context.outlet = OperationOutlet(connection, operation)
         self._contexts[operation.id] = scope.context
+        task = asyncio.current_task()
+        assert task is not None, "an operation is a task"
+        self._tasks.add(task)
         try:
             await super(WebSocketHandler, scope).run_operation(operation)
         finally:
+            self._tasks.discard(task)
             # The id is free before the operation's end has been sent, so another may have it by now.
             if self._contexts.get(operation.id) is scope.context:
                 del self._contexts[operation.id]
@@ -124,10 +143,13 @@ class WebSocketHandler(LimitedSocket):
             await super().handle_task_exception(error)
 
     async def shutdown(self) -> None:
-        """Stop watching before the operations end."""
+        """Stop watching before the operations end, and wait for all of them: a mutation goes to its end."""
         if self._watching is not None:
             await end_tasks([self._watching])
+        await end_tasks(tuple(self._ending))
+        running = tuple(self._tasks)
         await super().shutdown()
+        await end_tasks(running)
 
     @staticmethod
     def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:
@@ -136,6 +158,8 @@ class WebSocketHandler(LimitedSocket):
 
     def _renew(self, authorization: object) -> dict[str, object]:
         """Take a fresh token of the same session; whatever else comes changes nothing."""
+        if self._refused is not None:
+            return {"authorization": "refused", "reason": self._refused.message}
         fresh = self.context.for_operation()
         fresh.claims, fresh.token_problem = None, None
         fresh.authenticate(authorization)
@@ -149,7 +173,7 @@ class WebSocketHandler(LimitedSocket):
 
     async def _watch(self) -> None:
         """End what the person may no longer do, within two seconds of the change."""
-        async with aclosing(changed_rights(self.context)) as changes:
+        async with aclosing(changed_rights(self.context, renew=_RENEW)) as changes:
             async for change in changes:
                 if isinstance(change, RequestError):
                     await self._show_out(change)
@@ -157,32 +181,60 @@ class WebSocketHandler(LimitedSocket):
                 for running in self._contexts.values():
                     running.see_as(change.person)
                 if change.weaker:
-                    await self._narrow(change.person)
+                    self._narrow(change.person)
 
-    async def _narrow(self, person: UserRecord) -> None:
+    def _narrow(self, person: UserRecord) -> None:
         """The role has become weaker: what is not the person's own must be asked for again, and is then checked."""
         for operation in list(self.operations.values()):
-            context = self._contexts.get(operation.id)
-            document = context.document if context else None
-            if error := too_weak_for(document, operation.operation_name, person):
-                await self._end(operation, error)
+            if error := too_weak_for(self._asked(operation), person):
+                self._end(operation, error)
 
     async def _show_out(self, error: RequestError) -> None:
-        for operation in list(self.operations.values()):
-            await self._end(operation, error)
+        """End queries and subscriptions at once; a mutation is not: its own look decides, and its result is sent if it
+        comes in time. Otherwise the socket closes, and the mutation goes to its end behind it."""
+        self._refused = error
+        running = list(self.operations.values())
+        mutations = [one for one in running if (asked := self._asked(one)) is not None and asked.is_mutation]
+        waited_for = {one.task for one in mutations if one.task is not None}
+        waited_for |= {self._end(one, error) for one in running if one not in mutations}
+        if waited_for:
+            await asyncio.wait(waited_for, timeout=LEFT_SECONDS)
         await self._close_as_forbidden(error)
+        await write_denials(self.context)
 
     async def _close_as_forbidden(self, error: RequestError) -> None:
         """Say which error it is, so that a client knows whether to refresh its session or to give up."""
         await self.websocket.close(FORBIDDEN, f"{error.code.value}: {error.message}")
 
-    async def _end(self, operation: Operation[Context, None], error: RequestError) -> None:
-        extensions = error.extensions(self.context.request_id)
+    def _asked(self, operation: Operation[Context, None]) -> Asked | None:
+        context = self._contexts.get(operation.id)
+        return context.asked if context else None
+
+    def _end(self, operation: Operation[Context, None], error: RequestError) -> asyncio.Task[Any]:
+        """End an operation, whether or not it gives way at once; the task is done when it has."""
+        context = self._contexts.get(operation.id)
+        if operation.task is not None:
+            operation.task.cancel()
+        ending = asyncio.create_task(self._tell(operation, context, error), name="socket-operation-end")
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        return ending
+
+    async def _tell(self, operation: Operation[Context, None], context: Context | None, error: RequestError) -> None:
+        # It may have ended just now, and then nothing more is said. After this nothing of it is sent.
+        if not operation.completed:
+            try:
+                with suppress(WebSocketDisconnected):
+                    await operation.send_initial_errors([_as_graphql(error, self.context.request_id)])
+            finally:
+                if context is not None:
+                    await write_down(context, error)
         if operation.task is not None:
             await end_tasks([operation.task])
-        # Not as the operation itself would: it may have ended just now, and then nothing more is said.
-        if not operation.completed:
-            await operation.send_initial_errors([GraphQLError(error.message, extensions=extensions)])
+
+
+def _as_graphql(error: RequestError, request_id: str | None = None) -> GraphQLError:
+    return GraphQLError(error.message, extensions=error.extensions(request_id or new_id().hex))
 
 
 class JsonTextAdapter(ASGIWebSocketAdapter):

@@ -242,13 +242,12 @@ class Acting(RateTaker):
 
         Others count against the same limit, whom a flood with it must not shut out.
         """
-        somebody = self.claims is not None and await self._counts()
-        await self.take_operation(somebody=somebody)
+        await self.take_operation(somebody=await self.counts())
 
-    async def _counts(self) -> bool:
+    async def counts(self) -> bool:
+        """Whether what is done is somebody's: with a token that is good no more, as without one, it is nobody's."""
         standings, claims = self.services.standings, self.claims
-        assert claims is not None
-        if standings.is_refused(claims):
+        if claims is None or standings.is_refused(claims):
             return False
         if standings.is_seen(claims):
             return True

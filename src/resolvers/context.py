@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +16,15 @@ from resolvers.acting import Acting
 from resolvers.following.outlet import Outlet
 from resolvers.results import RateLimited
 from resolvers.services import NOWHERE, Client, RefreshCookie, Services
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an operation asks for, once its document has been found good."""
+
+    is_mutation: bool
+    fields: frozenset[str]
+    """Names of its root fields, as the schema has them."""
 
 
 class Context(Acting):
@@ -49,6 +59,8 @@ class Context(Acting):
         """Of the event that is being sent, where the subscription can be resumed after it."""
         self.document: str | None = None
         """The text of the document, once it is known: a request may have named it by its hash."""
+        self.asked: Asked | None = None
+        """None until that is known: then nothing has been done yet."""
         self.outlet: Outlet | None = None
         """Where the operation's transport takes results that are rendered already; None: it takes none."""
 

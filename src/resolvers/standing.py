@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -40,18 +40,20 @@ class Standings:
 
     def __init__(self, postgres: Postgres, cache: SessionCache, live: LiveChannels) -> None:
         self._postgres, self._cache, self._live = postgres, cache, live
-        self._refused: dict[UUID, float] = {}
-        """Sessions and keys that did not count, and until when that is remembered, by the monotonic clock."""
-        self._seen: dict[UUID, float] = {}
+        self._refused = _Remembered(REFUSED_SECONDS)
+        """Sessions and keys that did not count when they were last asked about."""
+        self._seen = _Remembered(SEEN_SECONDS)
         """The same of those that did."""
+        self._changes = 0
 
     async def person(self, reads: Reads, claims: AccessClaims) -> UserRecord:
         """Whose session it is. Raises `RequestError` UNAUTHENTICATED with the reason when it does not count."""
+        changes = self._changes
         copy = await self._cache.get(claims.tenant_id, claims.session_id)
         if copy is None or claims.user_id not in (None, copy.id):
             copy = await self.person_now(reads, claims)
-        self._seen.pop(claims.session_id, None)
-        self._seen[claims.session_id] = time.monotonic() + SEEN_SECONDS
+        if changes == self._changes:  # else it may have been read just before its change
+            self._seen.add(claims.tenant_id, claims.session_id)
         return copy
 
     async def person_now(self, reads: Reads, claims: AccessClaims) -> UserRecord:
@@ -65,22 +67,22 @@ class Standings:
         else:
             found = await standing(reads, claims.user_id, claims.session_id)
         for remembered in (self._refused, self._seen):
-            remembered.pop(claims.session_id, None)  # the newest last
+            remembered.drop(claims.session_id)
         try:
             person = _good(found)
         except RequestError:
-            self._refused[claims.session_id] = time.monotonic() + REFUSED_SECONDS
+            self._refused.add(claims.tenant_id, claims.session_id)
             raise
         await self._cache.put(claims.session_id, person, read_at)
         return person
 
     def is_refused(self, claims: AccessClaims) -> bool:
         """Whether it did not count when it was last asked about, which was not long ago."""
-        return _is_in(self._refused, claims.session_id)
+        return claims.session_id in self._refused
 
     def is_seen(self, claims: AccessClaims) -> bool:
         """Whether it counted when it was last asked about, which was a moment ago."""
-        return _is_in(self._seen, claims.session_id)
+        return claims.session_id in self._seen
 
     async def person_in(self, reads: Reads, claims: AccessClaims) -> UserRecord:
         """As `person_now`, as an open transaction sees it, and nothing is noted."""
@@ -97,27 +99,66 @@ class Standings:
 
     async def changed(self, tenant_id: TenantId, session_ids: Sequence[UUID]) -> None:
         """What these sessions are good for has been changed: call after the commit."""
+        self._forget(*session_ids)
         if session_ids and not await self._cache.forget(tenant_id, session_ids):
             self._live.lost(redis_keys.identity_live(tenant_id))
 
     async def tenant_changed(self, tenant_id: TenantId) -> None:
         """The tenant has been suspended or resumed: call after the commit."""
+        self._forget_tenant(tenant_id)
         if not await self._cache.forget_tenant(tenant_id):
             self._live.lost(redis_keys.identity_live(tenant_id))
 
     @asynccontextmanager
     async def watch(self, tenant_id: TenantId) -> AsyncGenerator[Watch, None]:
         """Hear of changes to a tenant's sessions."""
+
+        def heard(messages: Sequence[bytes] | None) -> None:
+            """Forget what is remembered of what another process has changed; all of the tenant's where that was missed."""
+            words = {EVERYBODY} if messages is None else {word for message in messages for word in message.split()}
+            if EVERYBODY in words:
+                self._forget_tenant(tenant_id)
+            else:
+                self._forget(*(UUID(hex=word.decode()) for word in words))
+
         async with self._live.follow(redis_keys.identity_live(tenant_id)) as feed:
-            yield Watch(feed, self._live)
+            yield Watch(feed, self._live, heard)
+
+    def _forget(self, *session_ids: UUID) -> None:
+        self._changes += 1
+        for remembered in (self._refused, self._seen):
+            remembered.drop(*session_ids)
+
+    def _forget_tenant(self, tenant_id: TenantId) -> None:
+        self._changes += 1
+        for remembered in (self._refused, self._seen):
+            remembered.drop_tenant(tenant_id)
 
 
-def _is_in(remembered: dict[UUID, float], session_id: UUID) -> bool:
-    now = time.monotonic()
-    # The oldest come first, as far as they were remembered in their order.
-    while remembered and (len(remembered) > MOST_REMEMBERED or next(iter(remembered.values())) < now):
-        del remembered[next(iter(remembered))]
-    return remembered.get(session_id, 0.0) > now
+class _Remembered:
+    """Sessions and keys, each for so many seconds; the oldest go first when there are too many."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until: dict[UUID, tuple[float, TenantId]] = {}
+        """By the monotonic clock, the oldest first."""
+
+    def add(self, tenant_id: TenantId, session_id: UUID) -> None:
+        self.drop(session_id)
+        self._until[session_id] = time.monotonic() + self._seconds, tenant_id
+
+    def drop(self, *session_ids: UUID) -> None:
+        for session_id in session_ids:
+            self._until.pop(session_id, None)
+
+    def drop_tenant(self, tenant_id: TenantId) -> None:
+        self.drop(*(session_id for session_id, (_, whose) in self._until.items() if whose == tenant_id))
+
+    def __contains__(self, session_id: UUID) -> bool:
+        now, until = time.monotonic(), self._until
+        while until and (len(until) > MOST_REMEMBERED or next(iter(until.values()))[0] < now):
+            del until[next(iter(until))]
+        return session_id in until
 
 
 def _good(found: Standing) -> UserRecord:
@@ -129,8 +170,8 @@ def _good(found: Standing) -> UserRecord:
 class Watch:
     """One socket's ear."""
 
-    def __init__(self, feed: LiveFeed, live: LiveChannels) -> None:
-        self._feed, self._live = feed, live
+    def __init__(self, feed: LiveFeed, live: LiveChannels, heard: Callable[[Sequence[bytes] | None], None]) -> None:
+        self._feed, self._live, self._heard = feed, live, heard
 
     async def news(self, session_id: UUID, within: float) -> bool:
         """Return when the session may have changed, after `within` seconds at the latest.
@@ -142,6 +183,8 @@ class Watch:
         deadline = time.monotonic() + min(within, LOOK_SECONDS if seeing else BLIND_SECONDS)
         while (left := deadline - time.monotonic()) > 0:
             messages = await self._feed.take(left)
+            if messages is None or messages:
+                self._heard(messages)
             if messages is None or any(names.intersection(message.split()) for message in messages):
                 return True
         return not seeing

@@ -25,6 +25,7 @@ from core.settings import Settings
 from datastores.outages import is_outage, is_overload
 from resolvers.auditing import write_denials
 from resolvers.context import Context
+from schema.asked import asked_by
 from schema.auditing import audit_mutations
 from schema.executor import DiscreetExecutor, Executor
 from schema.limits.documents import Documents
@@ -121,7 +122,10 @@ class ColloquySchema(Schema):
         )
 
     async def operation_type(self, data: GraphQLRequestData, context: Context) -> OperationType | None:
-        """What is asked for: query, mutation or subscription. None for what will be refused: the execution says why."""
+        """What is asked for: query, mutation or subscription. None for what will be refused: the execution says why.
+
+        The context knows it from here on, too.
+        """
         extensions, only = data.extensions or {}, self.settings.trusted_documents_only
         try:
             text = await text_to_run(context.services.trusted, data.query, extensions, only_trusted=only)
@@ -131,6 +135,8 @@ class ColloquySchema(Schema):
         except (GraphQLError, RequestError):
             return None
         found = get_operation_ast(opened.document, data.operation_name)
+        if found is not None and not opened.errors:
+            context.asked = asked_by(opened.document, data.operation_name)
         return None if found is None else OperationType(found.operation.value)
 
     async def _prepare_operation_async(
@@ -172,6 +178,8 @@ class ColloquySchema(Schema):
         person = context.context
         if isinstance(person, Context):
             person.requested_cost = opened.cost
+            if not opened.errors:
+                person.asked = asked_by(opened.document, context._provided_operation_name)
         return None
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:

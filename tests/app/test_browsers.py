@@ -305,3 +305,26 @@ async def test_graphiql_is_off_in_production_until_it_is_switched_on(open_to_app
         part for part in response.headers["Content-Security-Policy"].split("; ") if part.startswith("script-src")
     ]
     assert scripts == ["script-src 'self'"]
+
+
+async def test_a_browser_that_takes_only_events_keeps_its_session(product: Product) -> None:
+    person = await product.sign_up()
+    own = {"origin": product.url, "accept": "text/event-stream", **CSRF}
+    body = {"query": SIGN_IN, "variables": {"input": {"email": person.email, "password": PASSWORD}}}
+
+    async def asked(body: dict[str, Any], **headers: str) -> tuple[dict[str, Any], str, str]:
+        """The one result, the cookie of the response, and how long it is good for."""
+        status, response, text = await send(product, body, **own, **headers)
+        assert (status, response.content_type) == (200, "text/event-stream")
+        result, end = text.decode().removeprefix(":\n\n").strip().split("\n\n")
+        assert end == "event: complete\ndata:"
+        kept = response.cookies[COOKIE]
+        return json.loads(result.removeprefix("event: next\ndata: "))["data"], kept.value, kept["max-age"]
+
+    signed_in, first, _ = await asked(body)
+    assert signed_in["signIn"]["session"]["refreshToken"] is None
+    refreshed, second, _ = await asked({"query": REFRESH}, cookie=f"{COOKIE}={first}")
+    assert refreshed["refreshSession"]["session"]["accessToken"]
+    assert second not in ("", first)
+    _, dropped, lasts = await asked({"query": "mutation { signOut { signedOut } }"}, cookie=f"{COOKIE}={second}")
+    assert (dropped.strip('"'), lasts) == ("", "0")

@@ -64,6 +64,17 @@ async def test_who_leaves_a_socket_after_a_denial_is_in_the_log(product: Product
         await denied(person, "members")
 
 
+async def test_each_denial_in_a_stream_is_in_the_log_once(product: Product) -> None:
+    person = await product.sign_up()
+    await person.query(SIGN_OUT)
+    document = to_global(NodeKind.DOCUMENT, new_id())
+    for _ in range(10):
+        async with streamed(person, SSE, PROGRESS, {"id": document}) as response:
+            said = [piece async for piece in pieces(response) if piece.kind != "heartbeat"]
+        assert said[0].body["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+    await denied(person, "documentProgress", 10)
+
+
 async def test_who_leaves_a_stream_after_a_denial_is_in_the_log(product: Product) -> None:
     person = await product.sign_up()
     await person.query(SIGN_OUT)

@@ -8,12 +8,13 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLRequestData
 from strawberry.types.graphql import OperationType
 
 from app.socket_places import SocketPlace, SocketPlaces
-from app.streams.framing import framing_for
+from app.streams.framing import Framing, framing_for
 from app.streams.response import StreamedResponse
 from core.errors import RequestError
 from resolvers.context import Context
@@ -24,8 +25,22 @@ BUSY_RETRY_MS = 5_000
 """What a client is told to wait that has as many connections open as it may: nobody knows when one will end."""
 
 
+class SubResponse(Response):
+    """What a use case and its operation say of the response before there is one."""
+
+    framing: Framing | None = None
+    """How the one result is written to a client that takes nothing but streams."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        del self.headers["content-length"]
+
+
 class StreamingGraphQL(GraphQL[Context, None]):
-    """Streams what a client can take as a stream: subscriptions, and anything for who takes nothing else."""
+    """Streams subscriptions to clients that can take a stream, and frames one result for those that take nothing else.
+
+    A result that is framed is executed as any other: its cookies are in the response's head.
+    """
 
     schema: ColloquySchema
 
@@ -48,27 +63,31 @@ class StreamingGraphQL(GraphQL[Context, None]):
         return request.state.framing is not None
 
     async def is_streamed(self, request: Request, data: GraphQLRequestData, context: Context) -> bool:
-        """A client that takes both gets one result as JSON, and only a subscription's as a stream."""
+        """Only a subscription has results to come. Whatever else is asked is done before its response begins."""
         if request.state.framing is None:
             return False
-        asked = await self.schema.operation_type(data, context)
-        if asked is OperationType.MUTATION and request.method == "GET":
-            return False  # refused as any other is
-        return bool(request.state.only_streams) or asked is OperationType.SUBSCRIPTION
+        return await self.schema.operation_type(data, context) is OperationType.SUBSCRIPTION
+
+    async def get_sub_response(self, request: Request | WebSocket) -> SubResponse:
+        """What a response begins with: its cookies are set on it, and it knows what the client takes."""
+        response = SubResponse()
+        response.media_type = request.state.media_type
+        if request.state.only_streams:
+            response.framing = request.state.framing
+        return response
 
     async def results(self, request: Request, data: GraphQLRequestData, context: Context) -> AsyncGenerator[Any, None]:
-        """What the operation gives, in a context of its own: the request's ends before the first result is sent.
+        """The subscription's events, in a context of its own: the request's ends before the first is sent.
 
         Raises `RequestError` RATE_LIMITED for one that has too many connections open.
         """
-        place = self._place(context)
+        place = await self._place(context)
         own = context.for_operation()
-        own.request_id = context.request_id
-        own.refused_upload = context.refused_upload
+        own.request_id, own.asked = context.request_id, context.asked
         own.resume_after = request.headers.get("last-event-id") or None
         if context.statements is not None:
             own.report_cost()
-        request.state.streamed = (own, place, data.operation_name)
+        request.state.streamed = (own, place)
         return await self.schema.stream(
             data.query,
             data.variables,
@@ -82,7 +101,7 @@ class StreamingGraphQL(GraphQL[Context, None]):
     async def _create_streaming_response(
         self, request: Request, result: Any, protocol: object, sub_response: Response
     ) -> Response:
-        context, place, operation_name = request.state.streamed
+        context, place = request.state.streamed
 
         async def as_body(one: Any) -> object:
             return await self.process_result(request, one)
@@ -92,7 +111,6 @@ class StreamingGraphQL(GraphQL[Context, None]):
             request.state.framing,
             context,
             place=place,
-            operation_name=operation_name,
             as_body=as_body,
             draining=self.draining,
             heartbeat_seconds=self._heartbeat_seconds,
@@ -100,12 +118,13 @@ class StreamingGraphQL(GraphQL[Context, None]):
         response.headers.raw.extend(sub_response.headers.raw)
         return response
 
-    def _place(self, context: Context) -> SocketPlace:
+    async def _place(self, context: Context) -> SocketPlace:
         address = self._services.rates.subjects.address(context.client.address)
         place = self.socket_places.arrive(address)
-        if place is not None and (context.claims is None or place.sign_in(context.subject)):
-            return place
         if place is not None:
+            # A token that is good no more takes none of the places of those whose it was.
+            if not await context.counts() or place.sign_in(context.subject):
+                return place
             place.leave()
         context.retry_after_ms = BUSY_RETRY_MS
         whose = "from this address" if place is None else "of yours"

@@ -36,6 +36,10 @@ class Framing(Protocol):
         """One result of the operation; `cursor` is the place after it, where there is one."""
         ...
 
+    def one_result(self, body: bytes) -> bytes:
+        """The only result of an operation, which is JSON already, and the end."""
+        ...
+
     def refused(self, errors: list[object]) -> bytes:
         """The operation is ended from outside."""
         ...
@@ -65,6 +69,10 @@ class EventStream:
         place = b"" if cursor is None else b"id: %b\n" % cursor.encode()
         return b"event: next\n%bdata: %b\n\n" % (place, orjson.dumps(body))
 
+    def one_result(self, body: bytes) -> bytes:
+        """As any other result, and the end."""
+        return b"event: next\ndata: %b\n\n%b" % (body, self.complete())
+
     def refused(self, errors: list[object]) -> bytes:
         """A last result, and the end."""
         return self.result({"errors": errors}, None) + self.complete()
@@ -93,6 +101,10 @@ class Multipart:
     def result(self, body: object, cursor: str | None) -> bytes:
         """A part with the result as its `payload`; a cursor has no place of its own here."""
         return self._part({"payload": body})
+
+    def one_result(self, body: bytes) -> bytes:
+        """As any other result, and the end."""
+        return self._part({"payload": orjson.Fragment(body)}) + self.complete()
 
     def refused(self, errors: list[object]) -> bytes:
         """Errors beside an empty payload are the transport's, and end the subscription."""

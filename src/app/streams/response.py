@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import structlog
@@ -12,20 +12,22 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.request_protocol import EXTENSION
-from app.rights import changed_rights, too_weak_for
+from app.rights import changed_rights, too_weak_for, write_down
 from app.socket_places import SocketPlace
 from app.streams.framing import Framing
 from core.errors import RequestError
 from core.tasks import end_tasks
 from resolvers.context import Context
 
+_RENEW = "refresh the session, then ask again after the last cursor."
 log = structlog.get_logger(__name__)
 Format = Callable[[Any], Awaitable[object]]
 """Makes of an execution's result the body that a client gets."""
 
 
 class StreamedResponse(Response):
-    """Writes each result as it comes. Whatever ends first, everything that belongs to it has ended when it returns."""
+    """Writes each event of a subscription as it comes. Whatever ends first, everything that belongs to it has ended
+    when it returns."""
 
     def __init__(
         self,
@@ -34,7 +36,6 @@ class StreamedResponse(Response):
         context: Context,
         *,
         place: SocketPlace,
-        operation_name: str | None,
         as_body: Format,
         draining: asyncio.Event,
         heartbeat_seconds: float,
@@ -44,12 +45,12 @@ class StreamedResponse(Response):
         super().__init__(headers={**framing.headers, "Connection": "close"})
         del self.headers["content-length"]
         self._results, self._framing, self._context = results, framing, context
-        self._place, self._operation_name = place, operation_name
+        self._place = place
         self._as_body, self._draining = as_body, draining
         self._heartbeat_seconds = heartbeat_seconds
         self._turn = asyncio.Lock()
         """Of those that write: a part goes out as a whole."""
-        self._completed = False
+        self._completed = self._refused = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve until the operation ends, the client leaves, the rights end, or the process does."""
@@ -69,18 +70,26 @@ class StreamedResponse(Response):
         draining = asyncio.create_task(self._draining.wait(), name="stream-drain")
         beating = asyncio.create_task(self._beat(), name="stream-heartbeat")
         decisive = (producing, losing, leaving, draining)
+        refused: RequestError | None = None
         try:
             await asyncio.wait(decisive, return_when=asyncio.FIRST_COMPLETED)
+            if leaving.done():
+                return
+            if (refused := None if self._completed else _result_of(losing)) is not None:
+                # At once, whether or not the operation gives way.
+                self._refused = True
+                for task in (producing, beating):
+                    task.cancel()
+                await self._end(self._framing.refused([_told(refused, self._context)]))
+        except OSError:
+            return  # the client left meanwhile
         finally:
             await end_tasks((*decisive, beating))
-        if leaving.done() and not leaving.cancelled():
-            return
-        try:
-            if (refused := _result_of(losing)) is not None and not self._completed:
-                await self._write(self._framing.refused([_told(refused, self._context)]))
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-        except OSError:
-            pass  # the client left meanwhile
+            if refused is not None:
+                await write_down(self._context, refused)
+        if refused is None:
+            with suppress(OSError):
+                await self._end(b"")
 
     async def _produce(self) -> None:
         """Write results as they come, and the end. In one task, in which the operation also ends."""
@@ -107,20 +116,23 @@ class StreamedResponse(Response):
         """Return when the operation may not go on; where nobody is signed in, there is nothing to lose."""
         if self._context.claims is None:
             await asyncio.get_running_loop().create_future()
-        async with aclosing(changed_rights(self._context)) as changes:
+        async with aclosing(changed_rights(self._context, renew=_RENEW)) as changes:
             async for change in changes:
                 if isinstance(change, RequestError):
                     return change
                 self._context.see_as(change.person)
-                if change.weaker and (
-                    refused := too_weak_for(self._context.document, self._operation_name, change.person)
-                ):
+                if change.weaker and (refused := too_weak_for(self._context.asked, change.person)):
                     return refused
         return None
 
     async def _write(self, data: bytes) -> None:
         async with self._turn:
-            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+            if not self._refused:
+                await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def _end(self, data: bytes) -> None:
+        async with self._turn:
+            await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
 
 async def _left(receive: Receive) -> None:
