@@ -176,6 +176,7 @@ VISIBILITY = (
     ),
     _row("InvalidInput", "code message field", "Whoever has called the mutation."),
     _row("RateLimited", "code message retryAfterMs", "Whoever has called the mutation."),
+    _row("QuotaExceeded", "code message quota limit actual", "Whoever has called the mutation."),
     _row("DuplicateDocument", "code message document", "Whoever has called the mutation."),
 )
 """Every field of the schema but those of the roots, which are `resolvers.permissions.Operation`'s."""

@@ -5,6 +5,7 @@ import strawberry
 from core.errors import ErrorCode
 from datastores.answer_events import AnswerStepKind
 from datastores.models import AnswerStatus, AuditOutcome, Channel, DocumentStatus, HandoffState, MessageRole, Role
+from resolvers.results import QuotaKind
 
 __all__ = [
     "AnswerStatus",
@@ -15,6 +16,7 @@ __all__ = [
     "ErrorCode",
     "HandoffState",
     "MessageRole",
+    "QuotaKind",
     "Role",
 ]
 
@@ -26,6 +28,7 @@ strawberry.enum(
     DocumentStatus, description="Where a document stands. READY means searchable; READY, FAILED, CANCELLED are final."
 )
 strawberry.enum(AnswerStepKind, description="What happens before and between an answer's words.")
+strawberry.enum(QuotaKind, description="What an organisation may keep so much of.")
 strawberry.enum(Channel, description="Where a conversation takes place.")
 strawberry.enum(HandoffState, description="Who answers: the machine, or an operator.")
 strawberry.enum(
