@@ -123,6 +123,10 @@ VISIBILITY = (
     _row("AnswerChanged", "cursor answer", "Whoever may follow the conversation."),
     _row("ConversationUpdated", "cursor conversation", "Whoever may follow the conversation."),
     _row("ConversationDeleted", "cursor conversationId", "Whoever may follow the conversation."),
+    # The events of a list of documents.
+    _row("DocumentsSnapshot", "documents hasMore", "Whoever may follow the list; only documents that they see."),
+    _row("DocumentAdded DocumentChanged", "document", "Whoever may follow the list, and sees the document."),
+    _row("DocumentRemoved", "documentId", "Whoever may follow the list, and saw the document before."),
     # Lists.
     _row(
         "ApiKeyConnection AssistantConnection AuditEntryConnection ConversationConnection DeviceSessionConnection "
