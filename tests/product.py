@@ -171,11 +171,18 @@ class Product:
         return body["data"]["uploadDocument"]  # type: ignore[no-any-return]
 
     async def upload_raw(
-        self, token: str | None, content: bytes, name: str, *, preflight: bool = True, **fields: Any
+        self,
+        token: str | None,
+        content: bytes,
+        name: str,
+        *,
+        preflight: bool = True,
+        query: str = UPLOAD,
+        **fields: Any,
     ) -> dict[str, Any]:
         """The whole response to an upload."""
         form = aiohttp.FormData(quote_fields=False)  # the file's name to the letter, as browsers send it
-        operations = {"query": UPLOAD, "variables": {"input": {"file": None, **fields}}}
+        operations = {"query": query, "variables": {"input": {"file": None, **fields}}}
         form.add_field("operations", json.dumps(operations))
         form.add_field("map", json.dumps({"0": ["variables.input.file"]}))
         form.add_field("0", content, filename=name, content_type="application/octet-stream")

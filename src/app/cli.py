@@ -1,4 +1,4 @@
-"""The command line: `colloquy run | serve | work | migrate | seed | schema | permissions | ask | admin | documents`."""
+"""The command line: `colloquy run | serve | work | migrate | seed | schema | permissions | ask | quota | admin | …`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from app.administrators import admin
 from app.documents_command import documents
 from app.mail_links import require_mail_links
+from app.quota_command import quota_command
 from app.terminal.command import ask_command
 from core.errors import ConfigurationError
 from core.settings import settings_from_environment
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("ask")(ask_command)
+app.command("quota")(quota_command)
 app.add_typer(admin, name="admin")
 app.add_typer(documents, name="documents")
 

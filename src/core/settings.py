@@ -93,6 +93,10 @@ class Settings(ModelSettings):
     """Of responses that their clients have not taken yet, in one process; beyond, the slowest client is given up."""
     upload_max_bytes: int = Field(100 * MEBIBYTE, ge=1)
     document_max_pages: int = Field(5_000, ge=1)
+    quota_documents: int = Field(10_000, ge=0)
+    """That a tenant may keep, unless `colloquy quota` has given it a number of its own."""
+    quota_bytes: int = Field(20 * 1024 * MEBIBYTE, ge=0)
+    """The same of the bytes of originals."""
     parser_timeout: float = Field(120.0, gt=0)
     """Seconds a document's parser process may run."""
     parser_memory_bytes: int = Field(1024 * MEBIBYTE, ge=64 * MEBIBYTE)

@@ -20,6 +20,13 @@ class DocumentNews:
 
     async def tell(self, tenant_id: TenantId, document_id: UUID) -> None:
         """Call after the commit. With Redis away followers find the change with their next look."""
-        channel = redis_keys.document_live(tenant_id, document_id)
+        channels = (redis_keys.document_live(tenant_id, document_id), redis_keys.documents_live(tenant_id))
+
+        async def publish() -> None:
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for channel in channels:
+                    pipeline.publish(channel, b"")
+                await pipeline.execute()
+
         with suppress(RedisAwayError):
-            await self._circuit.run(lambda: self._redis.publish(channel, b""))
+            await self._circuit.run(publish)

@@ -43,6 +43,11 @@ def document_live(tenant_id: TenantId, document_id: UUID) -> str:
     return f"colloquy:{tenant_id.hex}:document:{document_id.hex}:live"
 
 
+def documents_live(tenant_id: TenantId) -> str:
+    """The pub/sub channel that says that some document of a tenant has changed."""
+    return f"colloquy:{tenant_id.hex}:documents:live"
+
+
 def conversation_live(tenant_id: TenantId, conversation_id: UUID) -> str:
     """The pub/sub channel that says that something in a conversation has changed."""
     return f"colloquy:{tenant_id.hex}:conversation:{conversation_id.hex}:live"

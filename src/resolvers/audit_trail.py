@@ -22,6 +22,8 @@ CONNECT = "connect"
 """Opening a socket with a token."""
 ADMINISTRATOR_ADDED = "addAdministrator"
 """By the operator, on the server: it has no address and no request."""
+QUOTA_SET = "setQuota"
+"""The same, of what an organisation may keep."""
 DENIALS = (RequestErrorCode.UNAUTHENTICATED, RequestErrorCode.FORBIDDEN)
 
 

@@ -18,10 +18,18 @@ from datastores.models import Document, DocumentStatus
 from datastores.pages import Page, PageRequest
 from datastores.records import DocumentRecord, UserRecord
 from ingest.sniff import ContentType, sniff
+from resolvers import quotas
 from resolvers.arguments import argument_id, input_id
 from resolvers.context import Context
 from resolvers.permissions import Operation
-from resolvers.results import DuplicateDocument, InvalidInput, NotFound, RateLimited, UploadRejected
+from resolvers.results import (
+    DuplicateDocument,
+    InvalidInput,
+    NotFound,
+    QuotaExceeded,
+    RateLimited,
+    UploadRejected,
+)
 from resolvers.services import Services
 from resolvers.stored_files import remove_file
 from resolvers.texts import refused_name
@@ -84,7 +92,7 @@ async def admit_upload(context: Context) -> bool:
 
 async def upload_document(
     context: Context, upload: Upload, *, name: str | None, assistant_id: str | None
-) -> DocumentRecord | DuplicateDocument | UploadRejected | InvalidInput | NotFound | RateLimited:
+) -> DocumentRecord | DuplicateDocument | QuotaExceeded | UploadRejected | InvalidInput | NotFound | RateLimited:
     """Keep the file, record the document, and wake a worker. A refused file leaves nothing behind."""
     person = await may_upload(context)
     if context.refused_upload is not None:
@@ -137,12 +145,14 @@ async def _record(
     stored: StoredFile,
     content_type: ContentType,
     assistant_id: UUID | None,
-) -> DocumentRecord | DuplicateDocument:
+) -> DocumentRecord | DuplicateDocument | QuotaExceeded:
     async with context.write() as tx:
         # One upload at a time looks and adds: what is there once it may is all that was there before.
         await document_changes.hold_documents(tx)
         copy = await knowledge.live_copy(tx, stored.sha256)
         if copy is None:
+            if (refused := await quotas.refusal(tx, context.services.settings, stored.byte_size)) is not None:
+                return refused
             if not await file_removals.keep(tx, document_id):
                 raise TimeoutError("the file was not recorded in time, and has been removed")
             document = Document(

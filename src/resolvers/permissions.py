@@ -86,6 +86,11 @@ class Operation(enum.Enum):
 
     ANSWER = Permission("Subscription.answer", SIGNED_IN, "Answers in one's own conversations.")
     CONVERSATION = Permission("Subscription.conversation", SIGNED_IN, "One's own conversations.")
+    DOCUMENTS = Permission(
+        "Subscription.documents",
+        SIGNED_IN,
+        "All of the organisation's documents from BUSINESS on; else those in an assistant's scope.",
+    )
     DOCUMENT_PROGRESS = Permission(
         "Subscription.documentProgress",
         SIGNED_IN,

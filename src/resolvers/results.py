@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 from core.errors import ErrorCode
@@ -82,6 +83,30 @@ class RateLimited:
         seconds = refusal.retry_after_seconds
         when = "Try again in a second." if seconds <= 1 else f"Try again in {seconds} seconds."
         return cls(f"{_TOO_MANY.get(refusal.limit, 'Too many requests.')} {when}", refusal.retry_after_ms)
+
+
+class QuotaKind(enum.Enum):
+    """What an organisation may keep so much of."""
+
+    DOCUMENTS = "DOCUMENTS"
+    BYTES = "BYTES"
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaExceeded:
+    """It would be more than the organisation may keep; `actual` is what it would have then. Nothing was kept."""
+
+    message: str
+    quota: QuotaKind
+    limit: int
+    actual: int
+    code: ErrorCode = ErrorCode.QUOTA_EXCEEDED
+
+    @classmethod
+    def of(cls, quota: QuotaKind, limit: int, actual: int) -> QuotaExceeded:
+        what = quota.value.lower()
+        text = f"Your organisation may keep {limit:,} {what}; with this file it would be {actual:,}."
+        return cls(f"{text} Delete some first.", quota, limit, actual)
 
 
 @dataclass(frozen=True, slots=True)

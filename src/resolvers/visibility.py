@@ -123,6 +123,10 @@ VISIBILITY = (
     _row("AnswerChanged", "cursor answer", "Whoever may follow the conversation."),
     _row("ConversationUpdated", "cursor conversation", "Whoever may follow the conversation."),
     _row("ConversationDeleted", "cursor conversationId", "Whoever may follow the conversation."),
+    # The events of a list of documents.
+    _row("DocumentsSnapshot", "documents hasMore", "Whoever may follow the list; only documents that they see."),
+    _row("DocumentAdded DocumentChanged", "document", "Whoever may follow the list, and sees the document."),
+    _row("DocumentRemoved", "documentId", "Whoever may follow the list, and saw the document before."),
     # Lists.
     _row(
         "ApiKeyConnection AssistantConnection AuditEntryConnection ConversationConnection DeviceSessionConnection "
@@ -178,6 +182,7 @@ VISIBILITY = (
     ),
     _row("InvalidInput", "code message field", "Whoever has called the mutation."),
     _row("RateLimited", "code message retryAfterMs", "Whoever has called the mutation."),
+    _row("QuotaExceeded", "code message quota limit actual", "Whoever has called the mutation."),
     _row("DuplicateDocument", "code message document", "Whoever has called the mutation."),
 )
 """Every field of the schema but those of the roots, which are `resolvers.permissions.Operation`'s."""

@@ -14,6 +14,7 @@ from datastores.models import (
     MessageRole,
     Role,
 )
+from resolvers.results import QuotaKind
 
 __all__ = [
     "AnswerStatus",
@@ -25,6 +26,7 @@ __all__ = [
     "ErrorCode",
     "HandoffState",
     "MessageRole",
+    "QuotaKind",
     "Role",
 ]
 
@@ -40,6 +42,7 @@ strawberry.enum(
     DocumentScope,
     description="Which documents an assistant draws on: all of the organisation's, or those that are assigned to it.",
 )
+strawberry.enum(QuotaKind, description="What an organisation may keep so much of.")
 strawberry.enum(Channel, description="Where a conversation takes place.")
 strawberry.enum(HandoffState, description="Who answers: the machine, or an operator.")
 strawberry.enum(

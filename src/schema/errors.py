@@ -5,7 +5,7 @@ from __future__ import annotations
 import strawberry
 
 from resolvers import results
-from schema.enums import ErrorCode
+from schema.enums import ErrorCode, QuotaKind
 from schema.interfaces import UserError
 from schema.records import backed_by
 from schema.types.knowledge import Document
@@ -53,6 +53,18 @@ class DuplicateDocument(UserError):
     code: ErrorCode
     message: str
     document: Document
+
+
+@backed_by(
+    results.QuotaExceeded,
+    description="It would be more than the organisation may keep. Whatever has not been deleted counts, in any status.",
+)
+class QuotaExceeded(UserError):
+    code: ErrorCode
+    message: str
+    quota: QuotaKind
+    limit: float = strawberry.field(description="How many, a whole number.")
+    actual: float = strawberry.field(description="How many it would be, a whole number.")
 
 
 @backed_by(results.RateLimited, description="Too many requests: wait, then send again. Nothing was done.")

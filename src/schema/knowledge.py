@@ -12,7 +12,7 @@ from strawberry.file_uploads import Upload
 from core.errors import RequestError
 from datastores.records import DocumentRecord
 from resolvers import documents
-from schema.errors import DuplicateDocument, InvalidInput, NotFound, RateLimited, UploadRejected
+from schema.errors import DuplicateDocument, InvalidInput, NotFound, QuotaExceeded, RateLimited, UploadRejected
 from schema.records import Info
 from schema.types.knowledge import Document
 
@@ -42,7 +42,7 @@ class UploadDocumentPayload:
 
 
 UploadDocumentResult = Annotated[
-    UploadDocumentPayload | UploadRejected | DuplicateDocument | InvalidInput | NotFound | RateLimited,
+    UploadDocumentPayload | UploadRejected | DuplicateDocument | QuotaExceeded | InvalidInput | NotFound | RateLimited,
     strawberry.union("UploadDocumentResult"),
 ]
 

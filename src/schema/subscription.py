@@ -11,8 +11,11 @@ from core.ids import NodeKind, parse_id
 from resolvers.answers import follow_answer
 from resolvers.documents import follow_progress
 from resolvers.follow_conversation import follow_conversation
+from resolvers.follow_documents import follow_documents
 from schema.answer_source import AnswerSource
 from schema.conversation_events import ConversationEvent, conversation_events
+from schema.document_events import DocumentsEvent, documents_events
+from schema.enums import DocumentStatus
 from schema.events import AnswerEvent
 from schema.records import Info
 from schema.types.knowledge import DocumentProgress
@@ -50,6 +53,23 @@ class Subscription:
     ) -> AsyncGenerator[ConversationEvent, None]:
         conversation_id, changes = await follow_conversation(info.context, id, info.context.resume_after or after)
         return conversation_events(conversation_id, changes, info.context)
+
+    @strawberry.subscription(
+        description="The newest documents you may read, as `viewer { documents }` lists them, and then what changes in "
+        "that list, for as long as you may read it. Whoever applies the events to the snapshot has what the query "
+        "would give."
+    )
+    async def documents(
+        self,
+        info: Info,
+        status: Annotated[
+            list[DocumentStatus] | None, strawberry.argument(description="Only those of these statuses.")
+        ] = None,
+        first: Annotated[
+            int | None, strawberry.argument(description="How many are followed: 1 to 100, 20 by default.")
+        ] = None,
+    ) -> AsyncGenerator[DocumentsEvent, None]:
+        return documents_events(await follow_documents(info.context, status, first))
 
     @strawberry.subscription(
         description="From where the document stands now to READY, FAILED or CANCELLED; then it completes."

@@ -17,7 +17,11 @@ from datastores.postgres import APP_ROLE, PLATFORM_ROLE
 PARTITIONS = [f"messages_p{part:02}" for part in range(16)]
 # Right, and on which columns where not on all: what docs/operations.md says in words.
 PLATFORM_RIGHTS = {
-    "tenants": {"SELECT": "", "INSERT": "id, name, embedding_model_id, keep_originals", "UPDATE": "suspended_at"},
+    "tenants": {
+        "SELECT": "",
+        "INSERT": "id, name, embedding_model_id, keep_originals",
+        "UPDATE": "suspended_at, quota_documents, quota_bytes",
+    },
     "users": {"SELECT": "", "INSERT": ""},
     "assistants": {"SELECT": "", "INSERT": ""},
     "answers": {"SELECT": "tenant_id, id, conversation_id, epoch, status, created_at, stop_requested_at"},

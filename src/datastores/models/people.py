@@ -60,6 +60,9 @@ class Tenant(SQLModel, table=True):
     created_at: datetime = moment()
     suspended_at: datetime | None = moment(nullable=True)
     """Set by an administrator of the platform: nobody of the tenant signs in, reads, or is answered."""
+    quota_documents: int | None = Field(default=None, sa_type=sa.BigInteger)
+    """How many documents it may keep, where that is not the platform's default; so for the bytes of originals."""
+    quota_bytes: int | None = Field(default=None, sa_type=sa.BigInteger)
 
 
 class User(TenantRow, table=True):
