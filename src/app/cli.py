@@ -1,4 +1,5 @@
-"""The command line: `colloquy run | serve | work | migrate | seed | schema | permissions | ask | admin | documents`."""
+"""The command line: `colloquy run | serve | work | migrate | seed | schema | permissions | ask | admin | documents |
+provider-keys`."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from app.administrators import admin
 from app.documents_command import documents
 from app.mail_links import require_mail_links
+from app.provider_keys_command import provider_keys
 from app.terminal.command import ask_command
 from core.errors import ConfigurationError
 from core.settings import settings_from_environment
@@ -24,6 +26,7 @@ app = typer.Typer(
 app.command("ask")(ask_command)
 app.add_typer(admin, name="admin")
 app.add_typer(documents, name="documents")
+app.add_typer(provider_keys, name="provider-keys")
 
 
 @app.command()

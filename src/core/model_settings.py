@@ -9,6 +9,8 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
 ChatProviderName = Literal["local", "gemini", "openai", "anthropic"]
+LOCAL_CHAT_MODEL = "extractive-1"
+"""Of the provider `local`, which has no other."""
 
 
 class ModelSettings(BaseSettings):
@@ -47,6 +49,8 @@ class ModelSettings(BaseSettings):
     anthropic_model: str = "claude-sonnet-4-6"
     anthropic_max_tokens: int = Field(8_192, ge=1)
     """Of an answer: the API wants to be told, and an answer that is longer is cut."""
+    encryption_keys: SecretStr | None = None
+    """Seal the keys that tenants bring: 32 bytes each in URL-safe base64, newest first, separated by commas."""
     model_prices: Path | None = None
     """TOML file with prices that add to those that are shipped, or replace them."""
     provider_timeout: float = Field(30.0, gt=0)
