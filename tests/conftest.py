@@ -180,6 +180,7 @@ def _own_settings(
         database_pool_size=5,
         redis_url=redis_url,
         secret_key="a secret key for tests, 32 characters",  # type: ignore[arg-type]
+        encryption_keys="AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",  # type: ignore[arg-type]
         data_dir=data_dir,
         local_token_interval_ms=0,
         # Tests ask the same again and again, and want to see the model asked.

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
 import structlog
 
+from answers.candidates import Candidate
 from core.errors import ErrorCode, ProviderError
 from core.settings import Settings
 from datastores.answers import GivenUp
@@ -29,19 +29,6 @@ _REASONS = {
 }
 _Said = TypeVar("_Said")
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class Candidate:
-    """A model that may be asked. `ask` fills in the provider's default where it has no name."""
-
-    provider: str
-    model: str | None
-
-
-def candidates(first: Candidate, fallback: str | None) -> list[Candidate]:
-    """The assistant's model, then the deployment's fallback, if that is another provider's."""
-    return [first] if fallback in (None, first.provider) else [first, Candidate(fallback, None)]
 
 
 class Asking:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from answers.asking import several_times
+from answers.candidates import Candidate
 from answers.prompt import HISTORY_MESSAGES, RULES
 from answers.retrieval import Found, told, told_nearest
 from answers.services import Services
@@ -36,10 +37,15 @@ class Ground:
     """Of one attempt at one answer."""
 
     def __init__(
-        self, services: Services, tenant_id: TenantId, claimed: ClaimedAnswer, tell: Callable[[str], None]
+        self,
+        services: Services,
+        tenant_id: TenantId,
+        claimed: ClaimedAnswer,
+        first: Candidate,
+        tell: Callable[[str], None],
     ) -> None:
-        """`tell` shows a person that an embedding model is asked again."""
-        self._tell = tell
+        """`first`: who is to be asked. `tell` shows a person that an embedding model is asked again."""
+        self._tell, self._first = tell, first
         self._services, self._tenant_id, self._claimed = services, tenant_id, claimed
         self._before: Said | None = None
         """What went before the question; None until that has been read."""
@@ -85,8 +91,8 @@ class Ground:
         await contexts.put(self._tenant_id, claimed.conversation_id, moment, said)
 
     async def _count_tokens(self, text: str) -> int | None:
-        async with self._services.providers.using(self._claimed.provider) as chat:
-            return await chat.count_tokens(text, model=self._claimed.model or "")
+        async with self._services.providers.using(self._first.provider, self._first.own) as chat:
+            return await chat.count_tokens(text, model=self._first.model or "")
 
     async def _said_before(self) -> Said:
         claimed, contexts = self._claimed, self._services.memory.contexts

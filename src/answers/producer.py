@@ -13,7 +13,8 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from answers.asking import Asking, Candidate, candidates
+from answers.asking import Asking
+from answers.candidates import Candidate, candidates
 from answers.citations import CitationFilter
 from answers.ends import STATUS, checked_end
 from answers.ground import Gathered, Ground
@@ -58,7 +59,8 @@ class Attempt:
             lost=self._end_streaming,
         )
         self._filter = CitationFilter(())
-        self._provider = claimed.provider or services.settings.resolved_chat_provider
+        self._candidates = candidates(services.settings, tenant_id, claimed)
+        self._provider = self._candidates[0].provider
         self._model = claimed.model or ""
         self._finished: ChatFinished | None = None
         self._started_at = datetime.now(UTC)
@@ -76,7 +78,7 @@ class Attempt:
         """Whether a model has the request, and has not refused it."""
         self.following: UUID | None = None
         """Once this answer has ended: the one that the conversation goes on with."""
-        self._ground = Ground(services, tenant_id, claimed, self._tell)
+        self._ground = Ground(services, tenant_id, claimed, self._candidates[0], self._tell)
         self._recall = Recall(services.memory.answers, tenant_id, claimed)
 
     def interrupt(self, reason: FailureError | StopRequestedError) -> None:
@@ -178,8 +180,7 @@ class Attempt:
         self._filter = CitationFilter(ground.sources)
         self._writer.say(ground.steps)
         self._request = self._request_of(ground)
-        first = Candidate(self._provider, self._claimed.model)
-        await self._asking.in_turn(candidates(first, self._services.settings.fallback_chat_provider))
+        await self._asking.in_turn(self._candidates)
 
     def _request_of(self, ground: Gathered) -> ChatRequest:
         return build_request(
@@ -195,7 +196,7 @@ class Attempt:
         """Ask one model once, and carry what it says to the log."""
         assert self._request is not None
         self._provider, self._model = candidate.provider, candidate.model or ""
-        async with self._services.providers.using(candidate.provider) as chat:
+        async with self._services.providers.using(candidate.provider, candidate.own) as chat:
             self._model = candidate.model = candidate.model or chat.default_model
             self._finished = None
             request = replace(self._request, model=self._model)

@@ -1,4 +1,4 @@
-"""The command line: `colloquy run | serve | work | migrate | seed | schema | permissions | ask | quota | admin | …`."""
+"""The command line: `colloquy run | serve | work | migrate | ask | admin | …`; `colloquy --help` lists all."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from app.administrators import admin
 from app.documents_command import documents
 from app.mail_links import require_mail_links
+from app.provider_keys_command import provider_keys
 from app.quota_command import quota_command
 from app.terminal.command import ask_command
 from core.errors import ConfigurationError
@@ -27,6 +28,7 @@ app.command("ask")(ask_command)
 app.command("quota")(quota_command)
 app.add_typer(admin, name="admin")
 app.add_typer(documents, name="documents")
+app.add_typer(provider_keys, name="provider-keys")
 
 
 @app.command()

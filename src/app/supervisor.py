@@ -24,7 +24,16 @@ from app.running.banner import ready_rows
 from app.running.display import Display
 from app.running.logs import WatchedLog
 from app.running.one_shot import OneShot
-from app.running.programs import Program, Programs, Roster, Service, child_environment, secret_key, stop_together
+from app.running.programs import (
+    Program,
+    Programs,
+    Roster,
+    Service,
+    child_environment,
+    encryption_keys,
+    secret_key,
+    stop_together,
+)
 from app.running.readiness import ask_ready, base_url
 from app.running.restarts import RestartBudget
 from app.running.stopping import StopRequested, StopSignals
@@ -81,6 +90,7 @@ class _Run:
         self._logs = make_private(self._data_dir / "logs")
         self._roster = Roster(self._data_dir)
         self._secret = secret_key(settings, self._data_dir)
+        self._encryption_keys = encryption_keys(settings, self._data_dir)
         self._postgres = None if settings.database_url else EmbeddedPostgres(self._data_dir, log=self._log("postgres"))
         self._redis = None if settings.redis_url else EmbeddedRedis(self._data_dir, log=self._log("redis"))
         self._services: dict[str, Service] = {}
@@ -254,6 +264,7 @@ class _Run:
     def _environment(self, program: Program) -> dict[str, str]:
         values = self._addresses() | {
             "SECRET_KEY": self._secret,
+            "ENCRYPTION_KEYS": self._encryption_keys,
             "HOST": self._settings.host,
             "PORT": str(self._port),
             "DATA_DIR": str(self._data_dir),

@@ -32,6 +32,7 @@ class NodeKind(enum.Enum):
     SESSION = "ses"
     API_KEY = "key"
     INVITATION = "inv"
+    PROVIDER_KEY = "pky"
     AUDIT_ENTRY = "aud"
 
 

@@ -9,6 +9,8 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
 ChatProviderName = Literal["local", "gemini", "openai", "anthropic"]
+LOCAL_CHAT_MODEL = "extractive-1"
+"""Of the provider `local`, which has no other."""
 
 
 class ModelSettings(BaseSettings):
@@ -52,6 +54,8 @@ class ModelSettings(BaseSettings):
     rerank_api_key: SecretStr | None = None
     rerank_model: str | None = None
     """As that server calls it; required with RERANK_BASE_URL."""
+    encryption_keys: SecretStr | None = None
+    """Seal the keys that tenants bring: 32 bytes each in URL-safe base64, newest first, separated by commas."""
     model_prices: Path | None = None
     """TOML file with prices that add to those that are shipped, or replace them."""
     provider_timeout: float = Field(30.0, gt=0)

@@ -9,17 +9,27 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from core.ids import TenantId
 from datastores.answers import UNFINISHED
-from datastores.models import Answer, AnswerStatus, Assistant, Conversation, DocumentScope, Message, Tenant
+from datastores.models import (
+    Answer,
+    AnswerStatus,
+    Assistant,
+    Conversation,
+    DocumentScope,
+    Message,
+    ProviderKey,
+    Tenant,
+)
 from datastores.records import table
 from datastores.tenants import suspended
 from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
 
 _answers, _messages, _conversations = table(Answer), table(Message), table(Conversation)
-_assistants, _tenants = table(Assistant), table(Tenant)
+_assistants, _tenants, _keys = table(Assistant), table(Tenant), table(ProviderKey)
 
 
 @dataclass(slots=True)
@@ -49,6 +59,8 @@ class ClaimedAnswer:
     """The version in which that question's answers last changed."""
     earlier_version: int | None
     """The same of the answers to all questions before that one."""
+    sealed_keys: dict[str, str] | None
+    """The tenant's own keys by provider, sealed; None where it has none."""
     stop_requested: bool
     """A person has stopped it, and whoever wrote it could not be told: it has to end with what was said."""
 
@@ -102,6 +114,12 @@ def _last_change(of_question: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
 _asked = _messages.alias("asked")
 _previous_version = _last_change(_asked.c.sequence == _previous)
 _earlier_version = _last_change(_asked.c.sequence < _previous)
+_sealed_keys = (
+    sa.select(sa.func.jsonb_object_agg(_keys.c.provider, _keys.c.sealed, type_=JSONB))
+    .where(_keys.c.tenant_id == _answers.c.tenant_id)
+    .correlate(_answers)
+    .scalar_subquery()
+)
 _TENANT: sa.BindParameter[Any] = sa.bindparam("of_tenant")
 
 
@@ -157,6 +175,7 @@ def _claim() -> ReturningUpdate[Any]:
             _previous,
             _previous_version,
             _earlier_version,
+            _sealed_keys,
             _answers.c.stop_requested_at.is_not(None),
         )
     )

@@ -83,6 +83,14 @@ class ApiKeyRecord:
 
 
 @dataclass(slots=True)
+class ProviderKeyRecord:
+    id: UUID
+    provider: str
+    hint: str
+    set_at: datetime
+
+
+@dataclass(slots=True)
 class AuditRecord:
     id: UUID
     tenant_id: UUID
@@ -247,6 +255,7 @@ _MODELS: dict[type[Any], type[SQLModel]] = {
     InvitationRecord: models.Invitation,
     SessionRecord: models.Session,
     ApiKeyRecord: models.ApiKey,
+    ProviderKeyRecord: models.ProviderKey,
     AuditRecord: models.AuditEntry,
     AssistantRecord: models.Assistant,
     DocumentRecord: models.Document,

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 import numpy as np
 
+from core.model_settings import LOCAL_CHAT_MODEL
 from providers.base import ChatEvent, ChatFinished, ChatProvider, ChatRequest, ContextPassage, StopReason, TextDelta
 from providers.follow_ups import standalone
 from providers.minilm import MiniLmEmbeddings
@@ -49,7 +50,7 @@ class ExtractiveChat(ChatProvider):
     """
 
     name = "local"
-    default_model = "extractive-1"
+    default_model = LOCAL_CHAT_MODEL
 
     def __init__(self, embeddings: MiniLmEmbeddings, *, token_interval_ms: float = 0.0) -> None:
         """`embeddings` stays the caller's to close. `token_interval_ms` is the pause between two words."""

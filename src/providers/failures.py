@@ -10,6 +10,21 @@ def bad_key() -> ProviderError:
     return ProviderError(ErrorCode.PROVIDER_AUTH, "The AI provider refused this deployment's key.", retryable=False)
 
 
+def of_own_key(error: ProviderError) -> ProviderError:
+    """The same where the key was the organisation's own, and not the platform's."""
+    own = {
+        (ErrorCode.PROVIDER_AUTH, False): "The AI provider refused your organisation's own key.",
+        (ErrorCode.PROVIDER_RATE_LIMITED, True): (
+            "The AI provider's limit for your organisation's own key is reached. Try again later."
+        ),
+        (ErrorCode.PROVIDER_RATE_LIMITED, False): (
+            "The AI provider's quota for your organisation's own key is used up."
+        ),
+    }
+    message = own.get((error.code, error.retryable), error.message)
+    return ProviderError(error.code, message, retryable=error.retryable, retry_after=error.retry_after)
+
+
 def rate_limited(retry_after: float | None) -> ProviderError:
     """Too much in too short a time; `retry_after` in seconds, where the vendor says so."""
     return ProviderError(

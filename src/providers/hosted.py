@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Final, get_args
 
 from core.errors import ConfigurationError, ErrorCode, ProviderError
-from core.model_settings import ChatProviderName, ModelSettings
+from core.model_settings import LOCAL_CHAT_MODEL, ChatProviderName, ModelSettings
 from providers.base import ChatProvider
 
 CHAT_PROVIDERS: Final[tuple[str, ...]] = get_args(ChatProviderName)
 """All chat providers by name, the local one among them."""
+
+HOSTED: Final = tuple(name for name in CHAT_PROVIDERS if name != "local")
+"""Those that take a key."""
 
 
 def has_platform_key(settings: ModelSettings, name: str) -> bool:
@@ -37,11 +40,22 @@ def platform_key(settings: ModelSettings, name: str) -> str | None:
     if not has_platform_key(settings, name):
         raise ProviderError(
             ErrorCode.PROVIDER_AUTH,
-            f"The provider has no key: {name.upper()}_API_KEY is not set.",
+            f"The provider has no key: {name.upper()}_API_KEY is not set, and the organisation has none of its own.",
             retryable=False,
         )
     key = keys[name]
     return None if key is None else key.get_secret_value()
+
+
+def default_model(settings: ModelSettings, name: str) -> str:
+    """The model that the provider answers with where none is named."""
+    models = {
+        "local": LOCAL_CHAT_MODEL,
+        "gemini": settings.gemini_chat_model,
+        "openai": settings.openai_chat_model,
+        "anthropic": settings.anthropic_model,
+    }
+    return models[name]
 
 
 def make_hosted(settings: ModelSettings, name: str, key: str | None) -> ChatProvider:

@@ -6,14 +6,18 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import structlog
+from pydantic import SecretStr
 
 from core.errors import ConfigurationError, ErrorCode, ProviderError
+from core.sealing import sealer_of
 from core.settings import Settings
 from providers.base import ChatProvider, EmbeddingProvider, RerankProvider
-from providers.hosted import has_platform_key, make_hosted, platform_key, root_certificates
+from providers.hosted import default_model, has_platform_key, make_hosted, platform_key, root_certificates
+from providers.own_keys import OwnKey, OwnKeys
 from providers.price_table import SHIPPED
 from providers.prices import Prices, read_prices
 
@@ -38,11 +42,15 @@ class Providers:
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Raises `ConfigurationError` for a file of prices that is none, and for a reranker without a model."""
+        """Raises `ConfigurationError` for a file of prices that is none, for keys that seal nothing, and for a reranker
+        without a model."""
         self._settings = settings
         self._prices = Prices(SHIPPED, () if settings.model_prices is None else read_prices(settings.model_prices))
         self.reranker = None if settings.rerank_base_url is None else self._make_reranker()
         """Judges passages anew; None where none is set up."""
+        self.sealer = sealer_of(_secret(settings.encryption_keys))
+        """Seals tenants' own keys; None where the platform keeps none."""
+        self._own = OwnKeys(self.sealer, partial(make_hosted, settings))
         self._chat: dict[str, ChatProvider] = {}
         self._embeddings: dict[str, EmbeddingProvider] = {}
 
@@ -50,18 +58,38 @@ class Providers:
         """Whether the platform has a key for the provider, or an address or a model of its own that needs none."""
         return name == "local" or has_platform_key(self._settings, name)
 
+    def default_model(self, name: str) -> str:
+        """The model that the provider answers with where none is named."""
+        return default_model(self._settings, name)
+
     @asynccontextmanager
-    async def using(self, name: str | None) -> AsyncGenerator[ChatProvider, None]:
-        """The named chat provider, for as long as the block lasts. Raises `ProviderError` and nothing else."""
+    async def using(self, name: str | None, own: OwnKey | None = None) -> AsyncGenerator[ChatProvider, None]:
+        """The named chat provider, with the tenant's own key if there is one, for as long as the block lasts.
+
+        Raises `ProviderError` and nothing else; what is raised inside says whose key it was.
+        """
+        name = name or self._settings.resolved_chat_provider
         try:
-            chat = self.chat(name)
+            if own is None:
+                yield self.chat(name)
+            else:
+                async with self._own.using(own) as chat:
+                    yield chat
         except ConfigurationError as error:
             # Looked at when somebody asks it first: a start checks only those that everybody is to be answered by.
             log.error("provider not usable", provider=name, reason=str(error))
             raise ProviderError(
                 ErrorCode.PROVIDER_UNAVAILABLE, "This assistant's provider is not set up rightly here.", retryable=False
             ) from None
-        yield chat
+
+    @asynccontextmanager
+    async def trying(self, name: str, key: str) -> AsyncGenerator[ChatProvider, None]:
+        """A hosted provider with a key that is not kept. Raises `ConfigurationError`."""
+        chat = make_hosted(self._settings, name, key)
+        try:
+            yield chat
+        finally:
+            await chat.aclose()
 
     def chat(self, name: str | None = None) -> ChatProvider:
         """The named chat provider, by default the deployment's.
@@ -139,6 +167,7 @@ class Providers:
 
     async def aclose(self) -> None:
         """Close every provider that was made. Safe to call twice."""
+        await self._own.aclose()
         for chat in self._chat.values():
             await chat.aclose()
         for embeddings in self._embeddings.values():
@@ -245,3 +274,7 @@ class Providers:
             endpoint=self._settings.gemini_endpoint,
             root_certificates=root_certificates(self._settings),
         )
+
+
+def _secret(setting: SecretStr | None) -> str | None:
+    return None if setting is None else setting.get_secret_value()

@@ -162,6 +162,11 @@ class Acting(RateTaker):
         if self.trail is not None:
             self.trail.names(kind, value)
 
+    def notes(self, name: str, value: str) -> None:
+        """For the audit log: a word of ours that the mutation was given as text."""
+        if self.trail is not None:
+            self.trail.details = {**self.trail.details, name: value}
+
     def refused(self, code: ErrorCode, *, action: str | None = None) -> None:
         """For the audit log: the mutation is denied, though the transaction that is open changes something."""
         if self.trail is not None:

@@ -75,8 +75,6 @@ async def create_assistant(
         return scope
     if (refused := _refused(given)) is not None:
         return refused
-    # The provider may be a network away: no connection of the pool waits for it.
-    await context.aclose()
     choice = Choice(given.get("provider"), given.get("model"), given.get("temperature", DEFAULT_TEMPERATURE))
     if (refused := await refused_choice(context, choice)) is not None:
         return refused
@@ -110,7 +108,6 @@ async def update_assistant(
     found = await assistants.assistant_by_id(context.reads, wanted)
     if found is None:
         return NotFound.of("assistant")
-    await context.aclose()
     given, before = _with_its_model(given, found), _choice(found)
     choice = _choice(found, given)
     if choice != before and (refused := await refused_choice(context, choice, before)) is not None:

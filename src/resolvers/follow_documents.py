@@ -77,7 +77,7 @@ async def follow_documents(
                 try:
                     async with services.postgres.read(tenant_id) as tx:
                         # The role may have become a stronger one; with a weaker one all of this ends.
-                        now = await knowledge.documents(tx, context.known_person or person, statuses, request)
+                        now = await knowledge.documents(tx, context.known_person or person, statuses, None, request)
                 except (SQLAlchemyError, OSError):
                     pass  # the database is away: say nothing, look again later
                 else:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.errors import ErrorCode, ProviderError
+from datastores import provider_keys
 from providers.hosted import CHAT_PROVIDERS
+from providers.own_keys import OwnKey
 from resolvers.context import Context
 from resolvers.results import InvalidInput
 from resolvers.texts import is_blank, is_printable
@@ -25,8 +27,7 @@ class Choice:
 async def refused_choice(context: Context, choice: Choice, before: Choice | None = None) -> InvalidInput | None:
     """Why it cannot be chosen. What was so `before` is not looked at again.
 
-    The provider is asked whether it has the model; where it does not say, the model is believed. No connection to the
-    database may be held meanwhile.
+    The provider is asked whether it has the model; where it does not say, the model is believed.
     """
     providers, provider, model = context.services.providers, choice.provider, choice.model
     if provider is not None and provider not in CHAT_PROVIDERS:
@@ -35,8 +36,11 @@ async def refused_choice(context: Context, choice: Choice, before: Choice | None
         return InvalidInput("A model is chosen together with its provider.", "model")
     if model is not None and (len(model) > MODEL_CHARS or is_blank(model) or not is_printable(model)):
         return InvalidInput(f"A model's name has 1 to {MODEL_CHARS} printable characters.", "model")
+    own = await own_key(context, provider or context.services.settings.resolved_chat_provider)
+    # The provider may be a network away: no connection of the pool waits for it.
+    await context.aclose()
     try:
-        async with providers.using(provider) as chat:
+        async with providers.using(provider, own) as chat:
             highest = chat.highest_temperature
             if not 0 <= choice.temperature <= highest:
                 return InvalidInput(f"The temperature is between 0 and {highest:g} with {chat.name}.", "temperature")
@@ -51,3 +55,9 @@ async def refused_choice(context: Context, choice: Choice, before: Choice | None
             return InvalidInput(f"There is no key for {provider} here that it takes.", "provider")
         return InvalidInput(error.message, "provider")
     return None
+
+
+async def own_key(context: Context, provider: str) -> OwnKey | None:
+    """The organisation's own key for the provider."""
+    sealed = (await provider_keys.sealed_keys(context.reads)).get(provider)
+    return None if sealed is None else OwnKey(context.reads.tenant_id, provider, sealed)

@@ -76,6 +76,9 @@ class Operation(enum.Enum):
     VIEWER_INVITATIONS = Permission("Viewer.invitations", MANAGES, "All open invitations of the organisation.")
     VIEWER_SESSIONS = Permission("Viewer.sessions", SIGNED_IN, "One's own sessions.")
     VIEWER_API_KEYS = Permission("Viewer.apiKeys", MANAGES, "All API keys of the organisation, never their secrets.")
+    VIEWER_PROVIDERS = Permission(
+        "Viewer.providers", MANAGES, "All providers; of the organisation's own keys their ends, never the keys."
+    )
     VIEWER_TENANTS = Permission("Viewer.tenants", ADMINISTERS, "Every organisation of the platform, nothing in it.")
     VIEWER_AUDIT_LOG = Permission("Viewer.auditLog", MANAGES, "The organisation's part of the audit log.")
     VIEWER_PASSAGES = Permission(
@@ -166,6 +169,20 @@ class Operation(enum.Enum):
         "Mutation.suspendTenant", ADMINISTERS, "Every organisation but one's own.", NodeKind.TENANT
     )
     RESUME_TENANT = Permission("Mutation.resumeTenant", ADMINISTERS, "Every organisation.", NodeKind.TENANT)
+    SET_PROVIDER_KEY = Permission(
+        "Mutation.setProviderKey",
+        MANAGES,
+        "The organisation's own key for a provider.",
+        NodeKind.PROVIDER_KEY,
+        api_key=False,
+    )
+    REMOVE_PROVIDER_KEY = Permission(
+        "Mutation.removeProviderKey",
+        MANAGES,
+        "The organisation's own key for a provider.",
+        NodeKind.PROVIDER_KEY,
+        api_key=False,
+    )
     CREATE_ASSISTANT = Permission(
         "Mutation.createAssistant",
         MANAGES,

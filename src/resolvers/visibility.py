@@ -49,6 +49,12 @@ VISIBILITY = (
         "DeviceSession", "id device address createdAt lastSeenAt expiresAt current", "The person whose session it is."
     ),
     _row("ApiKey", "id name role hint createdAt lastUsedAt", "Whoever may read `Viewer.apiKeys`."),
+    _row("Provider", "name defaultModel platformKey ownKey", "Whoever may read `Viewer.providers`."),
+    _row(
+        "ProviderKey",
+        "provider hint setAt",
+        "Whoever may read `Viewer.providers`, or has set the key. The key itself is shown to nobody.",
+    ),
     _row(
         "AuditEntry",
         "id at action outcome code actorId actor sessionId apiKeyId targets address requestId details",
@@ -169,6 +175,8 @@ VISIBILITY = (
         "Whoever has called the mutation.",
     ),
     _row("DeleteDocumentPayload", "documentId", "Whoever has called the mutation."),
+    _row("SetProviderKeyPayload", "providerKey", "Whoever has called the mutation."),
+    _row("RemoveProviderKeyPayload", "provider", "Whoever has called the mutation."),
     _row("CreateAssistantPayload UpdateAssistantPayload", "assistant", "Whoever has called the mutation."),
     _row("DeleteAssistantPayload", "assistantId replacement", "Whoever has called the mutation."),
     _row("StartConversationPayload", "conversation", "Whoever has called the mutation."),

@@ -8,7 +8,18 @@ from typing import Annotated, Any
 import strawberry
 
 from core.ids import ListKind
-from resolvers import api_keys, auditing, conversations, documents, invitations, members, reading, sessions, tenants
+from resolvers import (
+    api_keys,
+    auditing,
+    conversations,
+    documents,
+    invitations,
+    members,
+    provider_keys,
+    reading,
+    sessions,
+    tenants,
+)
 from resolvers.arguments import forward_page
 from resolvers.permissions import Operation
 from schema.connections import (
@@ -32,6 +43,7 @@ from schema.types.chat import ConversationConnection
 from schema.types.identity import ApiKeyConnection, DeviceSessionConnection, InvitationConnection, MemberConnection
 from schema.types.knowledge import DocumentConnection, Passage
 from schema.types.people import AssistantConnection, Tenant, TenantConnection, User
+from schema.types.providers import Provider
 
 First = Annotated[int | None, strawberry.argument(description="1 to 100; 20 by default.")]
 After = Annotated[str | None, strawberry.argument(description="A cursor of this list: the page begins after it.")]
@@ -110,6 +122,14 @@ class Viewer:
     async def api_keys(self, info: Info, first: First = None, after: After = None) -> ApiKeyConnection:
         page = await api_keys.all_keys(info.context, forward_page(ListKind.API_KEYS, first, after))
         return ConnectionRecord(page, api_key_cursor)  # type: ignore[return-value]
+
+    @strawberry.field(
+        description="Who can answer, and whose keys there are. Needs the role BUSINESS.",
+        metadata={PRICE: OWN_STATEMENT},
+    )
+    async def providers(self, info: Info) -> list[Provider]:
+        found: Any = await provider_keys.providers(info.context)
+        return found  # type: ignore[no-any-return]
 
     @strawberry.field(
         description="Every organisation of the platform, newest first. Needs the role ADMIN.",

@@ -16,6 +16,7 @@ from schema.execution import ColloquySchema
 from schema.identity import IdentityMutations
 from schema.knowledge import KnowledgeMutations
 from schema.messages import MessageMutations
+from schema.providers import ProviderMutations
 from schema.query import Query
 from schema.subscription import Subscription
 from schema.tenants import TenantMutations
@@ -27,6 +28,7 @@ Mutation = merge_types(
         AccountMutations,
         AccessMutations,
         TenantMutations,
+        ProviderMutations,
         AssistantMutations,
         KnowledgeMutations,
         DocumentLifeMutations,

@@ -30,7 +30,8 @@ def _run() -> int:
 
 
 def _note_environment(name: str) -> None:
-    names = ("DATABASE_URL", "DATABASE_PLATFORM_URL", "DATABASE_OWNER_URL", "REDIS_URL", "SECRET_KEY", "PORT")
+    urls = ("DATABASE_URL", "DATABASE_PLATFORM_URL", "DATABASE_OWNER_URL", "REDIS_URL")
+    names = (*urls, "SECRET_KEY", "ENCRYPTION_KEYS", "PORT")
     record = {key: os.environ.get(key) for key in names} | {"pid": os.getpid()}
     path = Path(os.environ["DATA_DIR"], f"{name}-environment.json")
     draft = path.with_suffix(".draft")

@@ -13,6 +13,8 @@ import pytest
 from running_product import RunningProduct, a_free_port
 from waiting import has_ended, until
 
+from core.sealing import Sealer
+
 pytestmark = pytest.mark.long
 
 Start = Callable[..., RunningProduct]
@@ -67,12 +69,14 @@ def test_each_program_gets_the_addresses_and_only_the_owner_s_commands_the_owner
 def test_a_second_start_keeps_the_secret_and_is_ready_within_eight_seconds(start: Start) -> None:
     product = start()
     product.until("Ctrl-C")
-    secret = product.record("api")["SECRET_KEY"]
+    secret, sealing = (product.record("api")[name] for name in ("SECRET_KEY", "ENCRYPTION_KEYS"))
+    assert Sealer([sealing]).open("a", Sealer([sealing]).seal("a", "b")) == "b"
     product.send(signal.SIGTERM)
     assert product.ended() == 0
     again = start()
     again.until("Ctrl-C", patience=8.0)
     assert again.record("api")["SECRET_KEY"] == secret
+    assert again.record("api")["ENCRYPTION_KEYS"] == sealing
 
 
 def test_a_second_run_beside_the_first_says_who_is_there_and_what_to_do(start: Start) -> None:

@@ -15,6 +15,7 @@ from datastores.models import (
     Assistant,
     DocumentScope,
     OutboxEntry,
+    ProviderKey,
     Role,
 )
 from datastores.people import add_user
@@ -144,6 +145,7 @@ async def _second_person_and_assistant(product: Product, tenant_id: TenantId, su
         expires_at = datetime.now(UTC) + timedelta(days=1)
         await add_session(tx, user_id, session_id := new_id(), device="", address="", expires_at=expires_at)
         await add_key(tx, new_id(), user_id, name=f"of {subject}", role=Role.USER, key_hash=b"none", hint="none")
+        tx.session.add(ProviderKey(tenant_id=tenant_id, provider="openai", sealed="none", hint="none"))
         tx.session.add(OutboxEntry(tenant_id=tenant_id, topic="test", payload={"about": subject}))
     token, _ = signer.issue_access(user_id, tenant_id, session_id)
     return Person(product, token, email, to_global(NodeKind.USER, user_id)), to_global(NodeKind.ASSISTANT, assistant.id)

@@ -23,7 +23,8 @@ def with_embedded_servers(settings: Settings) -> Settings:
             found[field] = f"postgresql://{ROLES[role]}:{postgres[role]}@{LOOPBACK}:{postgres['port']}/colloquy"
     if settings.redis_url is None and {"port", "password"} <= redis.keys():
         found["redis_url"] = f"redis://:{redis['password']}@{LOOPBACK}:{redis['port']}/0"
-    secret = folder / "secret_key"
-    if settings.secret_key is None and secret.is_file():
-        found["secret_key"] = SecretStr(secret.read_text(encoding="utf-8").strip())
+    for field in ("secret_key", "encryption_keys"):
+        secret = folder / field
+        if getattr(settings, field) is None and secret.is_file():
+            found[field] = SecretStr(secret.read_text(encoding="utf-8").strip())
     return settings.model_copy(update=found)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from cryptography.fernet import Fernet
 
 from app.embedded.files import open_log, read_record, write_record
 from app.embedded.processes import end, end_left_behind, end_session, nothing, patient, spawn
@@ -147,6 +148,16 @@ def child_environment(values: Mapping[str, str | None], remove: Sequence[str] = 
     """Ours with these values, without those that are None or named in `remove`."""
     merged: dict[str, str | None] = {**os.environ, **values, "PYTHONUNBUFFERED": "1"}
     return {name: value for name, value in merged.items() if value is not None and name not in remove}
+
+
+def encryption_keys(settings: Settings, data_dir: Path) -> str:
+    """ENCRYPTION_KEYS, or one that is made once and kept: what it has sealed must be opened after a restart."""
+    if settings.encryption_keys is not None:
+        return settings.encryption_keys.get_secret_value()
+    path = data_dir / "encryption_keys"
+    if not path.exists():
+        write_private(path, Fernet.generate_key())
+    return path.read_text(encoding="utf-8").strip()
 
 
 def secret_key(settings: Settings, data_dir: Path) -> str:

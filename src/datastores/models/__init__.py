@@ -24,6 +24,7 @@ from datastores.models.identity import (
 from datastores.models.knowledge import Chunk, Document, DocumentPage, DocumentStatus, Embedding
 from datastores.models.outbox import OutboxEntry
 from datastores.models.people import Assistant, AssistantDocument, DocumentScope, Role, Tenant, User
+from datastores.models.provider_keys import ProviderKey
 from datastores.models.trusted import TrustedDocument
 
 metadata = SQLModel.metadata
@@ -52,6 +53,7 @@ __all__ = [
     "MessageRole",
     "OneTimeToken",
     "OutboxEntry",
+    "ProviderKey",
     "RefreshToken",
     "RevocationReason",
     "Role",

@@ -1,0 +1,31 @@
+"""Who may be asked for an answer, in which order, and with whose key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.ids import TenantId
+from core.settings import Settings
+from datastores.answer_turns import ClaimedAnswer
+from providers.own_keys import OwnKey
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A model that may be asked. `ask` fills in the provider's default where it has no name."""
+
+    provider: str
+    model: str | None
+    own: OwnKey | None = None
+    """The tenant's own key, which is used in the place of the platform's."""
+
+
+def candidates(settings: Settings, tenant_id: TenantId, claimed: ClaimedAnswer) -> list[Candidate]:
+    """The assistant's model, then the deployment's fallback, if that is another provider's."""
+    first = Candidate(claimed.provider or settings.resolved_chat_provider, claimed.model)
+    second = settings.fallback_chat_provider
+    found = [first] if second in (None, first.provider) else [first, Candidate(second, None)]
+    for candidate in found:
+        sealed = (claimed.sealed_keys or {}).get(candidate.provider)
+        candidate.own = None if sealed is None else OwnKey(tenant_id, candidate.provider, sealed)
+    return found
