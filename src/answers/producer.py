@@ -153,8 +153,8 @@ class Attempt:
         if said:
             # What the model was asked died with the producer: made again, it is close enough for an estimate.
             with suppress(FailureError, StopRequestedError, TimeoutError, OSError, SQLAlchemyError):
-                async with self._services.providers.using(self._provider) as chat, asyncio.timeout(COUNT_SECONDS):
-                    self._model = self._model or chat.default_model
+                self._model = self._model or self._services.providers.default_model(self._provider)
+                async with asyncio.timeout(COUNT_SECONDS):
                     self._request = self._request_of(await self._ground.gather())
         await self._store(None, stopped=True)
 
