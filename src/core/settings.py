@@ -241,9 +241,7 @@ class Settings(ModelSettings):
         if value is None:
             return None
         if not is_page(value):
-            raise ValueError(
-                "expected the http(s) address of a page, percent-encoded, without a name or a fragment (#…)"
-            )
+            raise ValueError("expected the http(s) address of a page, percent-encoded, with no name and no #…")
         return value
 
     @property
