@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -25,7 +26,7 @@ from app.graphql_requests import read_get, read_post
 from app.negotiation import JSON, media_type_for, response_status, status_of
 from app.sockets import JsonTextAdapter, WebSocketHandler
 from app.streams.endpoint import StreamingGraphQL, SubResponse
-from app.uploads import RequestAdapter, close_files, discard
+from app.uploads import RequestAdapter, close_files, discard, discard_before_the_end
 from core.errors import RequestError, RequestErrorCode
 from core.ids import new_id
 from datastores.rates import whole_seconds
@@ -89,8 +90,11 @@ class ColloquyGraphQL(StreamingGraphQL):
         try:
             response = await self._respond(request)
         except _RefusedError as error:
+            await discard_before_the_end(request)
             response = _refusal(request, error.status, RequestError(_BAD, error.reason), Allow=error.allow)
         except HTTPException as error:
+            if error.status_code != HTTPStatus.REQUEST_TIMEOUT:
+                await discard_before_the_end(request)
             wrong = RequestError(_CODES.get(error.status_code, _BAD), error.reason)
             response = _refusal(request, error.status_code, wrong, getattr(error, "details", {}))
         except RequestError as error:
@@ -161,8 +165,8 @@ class ColloquyGraphQL(StreamingGraphQL):
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
         """The operation that is asked for. Raises HTTPException."""
+        assert isinstance(request, RequestAdapter)
         if request.method == "GET":
-            assert isinstance(request, RequestAdapter)
             return read_get(request.query_string)
         return await read_post(request)
 

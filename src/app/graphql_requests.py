@@ -12,6 +12,7 @@ from strawberry.file_uploads.utils import replace_placeholders_with_files
 from strawberry.http import GraphQLRequestData
 
 from app.negotiation import JSON, content_type, is_utf8
+from app.uploads import RequestAdapter
 from core.errors import RequestError
 from schema.persisted import NO_DOCUMENT, with_document_id
 
@@ -21,16 +22,15 @@ _MOST_PARAMETERS: Final = 20
 _MISFIT: Final = "The files of the multipart body are not where its map says."
 
 
-async def read_post(request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
+async def read_post(request: RequestAdapter) -> GraphQLRequestData:
     """The operation in a body. Raises HTTPException: 415 for another type or charset, 400 for what is malformed."""
     kind, parameters = content_type(request.content_type or "")
     if kind not in (JSON, FORM):
         raise HTTPException(415, f"The body must be {JSON}, or {FORM} with a file; Content-Type says: {kind[:100]!r}.")
     if not is_utf8(parameters):
         raise HTTPException(415, "The body must be UTF-8.")
-    coding = request.headers.get("content-encoding", "identity")
-    if coding.strip().lower() != "identity":
-        raise HTTPException(415, f"The body must not be compressed; Content-Encoding says: {coding[:100]!r}.")
+    if codings := [coding for coding in request.codings if coding != "identity"]:
+        raise HTTPException(415, f"The body must not be compressed; Content-Encoding says: {codings[0][:100]!r}.")
     if kind == FORM:
         return _operation(await _form(request))
     body = await request.get_body()

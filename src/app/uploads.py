@@ -24,6 +24,7 @@ LEAST_BYTES_PER_SECOND = 4_096
 connection, and the rights of its beginning, by a byte now and then."""
 _OVERHEAD_BYTES = 1024 * 1024
 _DISCARD_SECONDS = 2.0
+_DISCARD_BYTES = 64 * 1024 * 1024
 _BROKEN_OFF = "it was broken off, its last boundary is missing."
 
 
@@ -122,6 +123,12 @@ class RequestAdapter(StarletteRequestAdapter):
     """Reads JSON under a limit of its own; a form under the upload limit, its files are closed with `close_files`."""
 
     @property
+    def codings(self) -> list[str]:
+        """How the body is said to be compressed, by all lines of the header together."""
+        given = ",".join(self._request.headers.getlist("content-encoding")).split(",")
+        return [coding.strip().lower() for coding in given if coding.strip()]
+
+    @property
     def query_string(self) -> bytes:
         """The URL's parameters as they came."""
         raw: bytes = self._request.scope["query_string"]
@@ -206,8 +213,16 @@ async def _bounded(request: Request, limit: int, refusal: str) -> AsyncGenerator
 
 async def discard(request: Request) -> None:
     """Read on for a while: a client that is still sending would lose the answer with the connection."""
+    if "expect" in request.headers:
+        return  # it sends nothing until it is told to
     # RuntimeError: it has been read to its end already.
     with suppress(TimeoutError, HTTPException, ClientDisconnect, RuntimeError):
         async with asyncio.timeout(_DISCARD_SECONDS):
-            async for _ in _bounded(request, _OVERHEAD_BYTES, ""):
+            async for _ in _bounded(request, _DISCARD_BYTES, ""):
                 pass
+
+
+async def discard_before_the_end(request: Request) -> None:
+    """As `discard`, where the connection is closed behind the answer; on others what still comes is read anyway."""
+    if request.scope["http_version"] == "1.0" or "close" in request.headers.get("connection", "").lower():
+        await discard(request)

@@ -6,13 +6,12 @@ from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from core.model_settings import ModelSettings
-from core.origins import is_origin
+from core.origins import is_origin, is_page
 
 MEBIBYTE = 1024 * 1024
 MOST_PER_MINUTE = 1_000_000
@@ -215,7 +214,8 @@ class Settings(ModelSettings):
         # Pages there may use a person's cookie, so "all" is no possible value.
         for origin in value:
             if not is_origin(origin):
-                raise ValueError(f"{origin!r} is not an origin; expected https://host or https://host:port, without *")
+                expected = "https://host, or https://host:port where it is not 443, without *"
+                raise ValueError(f"{origin!r} is not an origin; expected {expected}")
         return value
 
     @field_validator("forwarded_allow_ips")
@@ -236,7 +236,9 @@ class Settings(ModelSettings):
             return None
         origin = value.removesuffix("/")
         if not is_origin(origin):
-            raise ValueError("expected https://host or https://host:port, in small letters, without a path")
+            raise ValueError(
+                "expected https://host, or https://host:port where it is not 443, in small letters, without a path"
+            )
         return origin
 
     @field_validator("account_url")
@@ -244,9 +246,8 @@ class Settings(ModelSettings):
     def _page(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or "#" in value or not value.isprintable():
-            raise ValueError("expected the http(s) address of a page, without a fragment (#…)")
+        if not is_page(value):
+            raise ValueError("expected the http(s) address of a page, percent-encoded, with no name and no #…")
         return value
 
     @property

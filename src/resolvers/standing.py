@@ -114,7 +114,7 @@ class Standings:
         """Hear of changes to a tenant's sessions."""
 
         def heard(messages: Sequence[bytes] | None) -> None:
-            """Forget what is remembered of what another process changed; all of the tenant's where that was missed."""
+            """Forget what is known of what another process has changed, all of the tenant's where that was missed."""
             words = {EVERYBODY} if messages is None else {word for message in messages for word in message.split()}
             if EVERYBODY in words:
                 self._forget_tenant(tenant_id)

@@ -286,3 +286,46 @@ async def test_a_body_that_is_broken_off_is_no_fault_of_ours(
         # The server has one loop: once it answers this, it has noticed the closed connection before it.
         assert (await ask(product))[0] == 200
     assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ("Content-Type: text/plain", 415),
+        ("Content-Type: application/json\r\nContent-Encoding: gzip", 415),
+        ("Content-Type: application/json\r\nAccept: text/html", 406),
+        ("Content-Type: application/json", 413),
+    ],
+)
+async def test_a_large_body_that_is_refused_does_not_cost_the_client_its_answer(
+    product: Product, headers: str, status: int
+) -> None:
+    reader, writer = await asyncio.open_connection(*product.address)
+    head = f"POST /graphql HTTP/1.1\r\nHost: x\r\n{headers}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    writer.write(head.encode())
+    # The connection is closed behind the answer, which a client reads that has sent everything.
+    for _ in range(80):
+        writer.write(b"40000\r\n" + bytes(256 * 1024) + b"\r\n")
+        await writer.drain()
+    writer.write(b"0\r\n\r\n")
+    answer, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert error_of(json.loads(body))[0] in ("BAD_USER_INPUT", "LIMIT_EXCEEDED")
+
+
+@pytest.mark.parametrize(
+    ("codings", "status"),
+    [
+        (["identity", "gzip"], 415),
+        (["identity, gzip"], 415),
+        (["gzip", "identity"], 415),
+        (["identity", "identity"], 200),
+        ([], 200),
+    ],
+)
+async def test_every_line_says_how_a_body_is_compressed(product: Product, codings: list[str], status: int) -> None:
+    headers = [("Content-Type", JSON), *(("Content-Encoding", coding) for coding in codings)]
+    url = f"{product.url}/graphql"
+    async with product.http.post(url, data=NAME, headers=headers, skip_auto_headers=["Content-Encoding"]) as response:
+        assert response.status == status

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from core.ids import NodeKind, to_global
 from core.settings import Settings
 from datastores.answer_events import Completed, Delta, Started
 from held_answer import WATCH, HeldAnswer, hold_answer
-from owner import as_owner, until
+from owner import as_owner, short_lived, until
 from product import ANSWER, PROGRESS, Person, Product, running_product
 from streams import MULTIPART, SSE, Piece, pieces, streamed
 
@@ -252,6 +253,16 @@ async def test_who_is_signed_out_is_told_and_shown_out(person: Person, held: Hel
         said = [piece async for piece in _shared(response) if piece.kind != "heartbeat"]
     assert [piece.kind for piece in said] == ["next" if accept == SSE else "fatal", "complete"]
     assert said[0].body["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+async def test_whose_token_expires_is_told_what_can_be_done_about_it_here(person: Person, held: HeldAnswer) -> None:
+    brief = replace(person, token=short_lived(person, 1))
+    async with streamed(brief, SSE, WATCH, {"id": held.id}) as response, asyncio.timeout(5):
+        (error,) = (await everything(response))[-2].body["errors"]
+    assert error["extensions"]["code"] == "UNAUTHENTICATED"
+    assert error["message"].startswith("The access token has expired")
+    assert "refresh the session" in error["message"]
+    assert "ping" not in error["message"]
 
 
 async def test_a_weaker_role_ends_what_is_not_the_persons_own(settings: Settings) -> None:

@@ -124,11 +124,67 @@ def test_links_begin_where_clients_reach_us(monkeypatch: pytest.MonkeyPatch) -> 
     [
         *("ftp://x", "colloquy.example.com", "javascript:alert(1)", "https://u:p@a.example", "https://a.example/#x"),
         *("HTTPS://A.example", "https://a.example/path", "https://a.example//", "https://", ""),
+        *("https://a.example:443", "http://a.example:80", "https://a.example:0", "https://a.example:00443"),
+        *(
+            "https://a.example:0080",
+            "https://a.example:65536",
+            "https://.",
+            "https://-",
+            "https://a..b",
+            "https://-a.b",
+        ),
+        *("https://[:::::]", "https://[::0]", "https://[0:0:0:0:0:0:0:1]", "https://1.2.3", "https://256.1.1.1"),
+        *(f"https://{'a' * 64}.example", "https://a.0x1"),
     ],
 )
 def test_a_public_url_that_is_no_origin_is_refused(url: str) -> None:
     with pytest.raises(ValidationError, match="expected https://host"):
         Settings(public_url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "https://a.example",
+            "https://a.example:80",
+            "http://a.example:443",
+            "http://localhost:8000",
+            "https://a-1.b2.",
+        ),
+        *("https://[::1]", "http://[2001:db8::1]:8000", "http://127.0.0.1:8000", "https://xn--bcher-kva.example"),
+    ],
+)
+def test_what_a_browser_sends_as_an_origin_is_one(url: str) -> None:
+    assert Settings(public_url=url, cors_origins=(url,)).public_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://a b/x", "https://a:abc/", "https://a/<script>", "https://user:pw@a/x", "https://a/x#y", "ftp://a/x"),
+        *(
+            'https://a/"',
+            "https://a/%zz",
+            "https://a\\b/x",
+            "https://a/\n",
+            "https:///x",
+            "/account",
+            "",
+            "https://a:0/x",
+        ),
+    ],
+)
+def test_an_account_page_that_no_link_could_lead_to_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="expected the http"):
+        Settings(account_url=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://A.example:443/account", "http://localhost:3000", "https://a.example/a/%C3%BC?next=/x&y=(1)"]
+)
+def test_an_account_page_is_taken_as_it_is(url: str) -> None:
+    assert Settings(account_url=url).account_page == url
 
 
 def test_the_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
