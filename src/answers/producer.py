@@ -188,7 +188,7 @@ class Attempt:
             question=self._claimed.question,
             passages=fitted.passages,
             history=fitted.history,
-            instructions=self._claimed.instructions,
+            system=self._ground.system,
             model=self._model,
             temperature=self._claimed.temperature,
         )
