@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 
 from answers.asking import several_times
 from answers.candidates import Candidate
-from answers.prompt import HISTORY_MESSAGES, RULES
+from answers.prompt import HISTORY_MESSAGES, Voice
 from answers.retrieval import Found, told, told_nearest
 from answers.services import Services
 from answers.sources import Source, joined
@@ -47,6 +48,9 @@ class Ground:
         """`first`: who is to be asked. `tell` shows a person that an embedding model is asked again."""
         self._tell, self._first = tell, first
         self._services, self._tenant_id, self._claimed = services, tenant_id, claimed
+        voice = Voice(claimed.assistant, claimed.organization, claimed.instructions, claimed.prompt, claimed.language)
+        self.system = voice.system(datetime.now(UTC).date())
+        """The system prompt."""
         self._before: Said | None = None
         """What went before the question; None until that has been read."""
 
@@ -61,7 +65,7 @@ class Ground:
         before = self._before = await self._said_before()
         found = await self._found(before)
         budget = claimed.context_tokens or settings.context_tokens
-        fixed = (RULES, claimed.instructions, claimed.question)
+        fixed = (self.system, claimed.question)
         fitted = await fit_counted(self._count_tokens, fixed, found.passages, before.turns, budget)
         # Joined after they were fitted: neighbours together would go in, or be left out, as one.
         sources = joined(fitted.passages)

@@ -187,7 +187,7 @@ class Attempt:
             question=self._claimed.question,
             sources=ground.sources,
             history=ground.history,
-            instructions=self._claimed.instructions,
+            system=self._ground.system,
             model=self._model,
             temperature=self._claimed.temperature,
         )

@@ -61,5 +61,9 @@ def tokens_of(finished: ChatFinished | None, asked: ChatRequest | None, text: st
         return finished.input_tokens, finished.output_tokens
     if asked is None:
         return None, None
-    prompt = sum(map(estimate, (asked.system, *(message.text for message in asked.messages))))
-    return prompt, estimate(text) if text else 0
+    return estimated(asked), estimate(text) if text else 0
+
+
+def estimated(request: ChatRequest) -> int:
+    """Tokens of a prompt, from above."""
+    return sum(map(estimate, (request.system, *(message.text for message in request.messages))))

@@ -33,6 +33,7 @@ class NodeKind(enum.Enum):
     API_KEY = "key"
     INVITATION = "inv"
     PROVIDER_KEY = "pky"
+    PROMPT = "prm"
     AUDIT_ENTRY = "aud"
 
 
@@ -49,6 +50,8 @@ class ListKind(enum.Enum):
     TENANTS = "tenants"
     INVITATIONS = "invitations"
     AUDIT_LOG = "audit-log"
+    PROMPTS = "prompts"
+    PROMPT_VERSIONS = "prompt-versions"
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -21,6 +21,7 @@ from datastores.models import (
     Conversation,
     DocumentScope,
     Message,
+    PromptVersion,
     ProviderKey,
     Tenant,
 )
@@ -30,6 +31,7 @@ from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
 
 _answers, _messages, _conversations = table(Answer), table(Message), table(Conversation)
 _assistants, _tenants, _keys = table(Assistant), table(Tenant), table(ProviderKey)
+_prompt_versions = table(PromptVersion)
 
 
 @dataclass(slots=True)
@@ -42,7 +44,12 @@ class ClaimedAnswer:
     question_sequence: int
     assigned_to: UUID | None
     """The assistant whose assigned documents alone are searched; None: all are."""
+    assistant: str
+    organization: str
+    prompt: str | None
+    """The text of the assistant's system prompt; None where it has none of the library."""
     instructions: str
+    language: str | None
     provider: str | None
     model: str | None
     temperature: float
@@ -120,6 +127,18 @@ _sealed_keys = (
     .correlate(_answers)
     .scalar_subquery()
 )
+_prompt = (
+    sa.select(_prompt_versions.c.text)
+    .where(
+        _prompt_versions.c.tenant_id == _assistants.c.tenant_id,
+        _prompt_versions.c.prompt_id == _assistants.c.prompt_id,
+        sa.or_(_assistants.c.prompt_version.is_(None), _prompt_versions.c.number == _assistants.c.prompt_version),
+    )
+    .order_by(_prompt_versions.c.number.desc())
+    .limit(1)
+    .correlate(_assistants)
+    .scalar_subquery()
+)
 _TENANT: sa.BindParameter[Any] = sa.bindparam("of_tenant")
 
 
@@ -164,7 +183,11 @@ def _claim() -> ReturningUpdate[Any]:
             _messages.c.text,
             _messages.c.sequence,
             sa.case((_assistants.c.document_scope != DocumentScope.ALL, _assistants.c.id)),
+            _assistants.c.name,
+            _tenants.c.name,
+            _prompt,
             _assistants.c.instructions,
+            _assistants.c.language,
             _assistants.c.provider,
             _assistants.c.model,
             _assistants.c.temperature,

@@ -13,13 +13,17 @@ from core.errors import ConfigurationError
 from core.settings import Settings
 from datastores.postgres import APP_ROLE, PLATFORM_ROLE
 from datastores.postgres_url import app_url, connect_arguments, engine_url, owner_url, parse_url, platform_url
+from datastores.prompts import ship
 
 # Any fixed number: two migrators on one database wait for each other.
 _LOCK = 0x436F6C6C6F717579
 
 
 async def migrate(settings: Settings, revision: str = "head") -> None:
-    """Create missing roles and run migrations up (or down) to `revision`. Raises `ConfigurationError`."""
+    """Create missing roles and run migrations up (or down) to `revision`. Raises `ConfigurationError`.
+
+    At the newest one, tenants are given the prompts that came with this release.
+    """
     owner, application = owner_url(settings), app_url(settings)
     engine = create_async_engine(engine_url(owner), connect_args=connect_arguments(settings, owner))
     try:
@@ -28,6 +32,8 @@ async def migrate(settings: Settings, revision: str = "head") -> None:
             await _ensure_role(connection, APP_ROLE, application)
             await _ensure_role(connection, PLATFORM_ROLE, platform_url(settings))
             await connection.run_sync(_run_alembic, revision)
+            if revision == "head":
+                await connection.run_sync(ship)
     finally:
         await engine.dispose()
 

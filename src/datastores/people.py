@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql
 from core.ids import TenantId, new_id
 from datastores.models import Assistant, Role, Tenant, User
 from datastores.pages import Page, PageRequest, keyset_page
+from datastores.prompts import give_library
 from datastores.records import AssistantRecord, TenantRecord, UserRecord, select_record, table
 from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
 
@@ -85,14 +86,14 @@ async def add_tenant(
                 raise _AddressTakenError
     except _AddressTakenError:
         return None
-    await _add_first_assistant(tx, tenant_id)
+    await _equip(tx, tenant_id)
     return await user_by_id(tx, tenant_id, user_id)
 
 
 async def ensure_tenant(tx: PlatformTransaction, tenant_id: TenantId, *, name: str, embedding_model_id: str) -> None:
     """A tenant of that id with its first assistant, unless there is one."""
     if await _insert_tenant(tx, tenant_id, name=name, embedding_model_id=embedding_model_id):
-        await _add_first_assistant(tx, tenant_id)
+        await _equip(tx, tenant_id)
 
 
 async def _insert_tenant(tx: PlatformTransaction, tenant_id: TenantId, *, name: str, embedding_model_id: str) -> bool:
@@ -101,7 +102,9 @@ async def _insert_tenant(tx: PlatformTransaction, tenant_id: TenantId, *, name: 
     return await tx.execute(statement) == 1
 
 
-async def _add_first_assistant(tx: PlatformTransaction, tenant_id: TenantId) -> None:
+async def _equip(tx: PlatformTransaction, tenant_id: TenantId) -> None:
+    """What every tenant begins with: an assistant, and the library of prompts."""
+    await give_library(tx, tenant_id)
     tx.session.add(Assistant(tenant_id=tenant_id, name="Assistant"))
     await tx.session.flush()
 

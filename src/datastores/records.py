@@ -91,6 +91,15 @@ class ProviderKeyRecord:
 
 
 @dataclass(slots=True)
+class PromptVersionRecord:
+    id: UUID
+    number: int
+    text: str
+    shipped: bool
+    created_at: datetime
+
+
+@dataclass(slots=True)
 class AuditRecord:
     id: UUID
     tenant_id: UUID
@@ -112,6 +121,9 @@ class AssistantRecord:
     id: UUID
     name: str
     instructions: str
+    prompt_id: UUID | None
+    prompt_version: int | None
+    language: str | None
     provider: str | None
     model: str | None
     temperature: float
@@ -255,6 +267,7 @@ _MODELS: dict[type[Any], type[SQLModel]] = {
     InvitationRecord: models.Invitation,
     SessionRecord: models.Session,
     ApiKeyRecord: models.ApiKey,
+    PromptVersionRecord: models.PromptVersion,
     ProviderKeyRecord: models.ProviderKey,
     AuditRecord: models.AuditEntry,
     AssistantRecord: models.Assistant,

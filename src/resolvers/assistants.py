@@ -8,7 +8,7 @@ from typing import Any, Final, TypedDict
 from uuid import UUID
 
 from core.ids import NodeKind, new_id
-from datastores import assistants
+from datastores import assistants, prompts
 from datastores.models import DocumentScope
 from datastores.records import AssistantRecord
 from datastores.transactions import WriteTransaction
@@ -21,6 +21,7 @@ from resolvers.texts import is_storable, refused_name
 
 NAME_CHARS = 100
 INSTRUCTIONS_CHARS = 8_000
+LANGUAGE_CHARS = 50
 CONTEXT_TOKENS: Final = (500, 2_000_000)
 """The least leaves room for the rules and a question; no model reads more than the most."""
 MOST_ASSISTANTS = 200
@@ -33,6 +34,10 @@ class Given(TypedDict, total=False):
 
     name: str
     instructions: str
+    prompt_id: str | UUID | None
+    """Opaque as it is given, and then what it names."""
+    prompt_version: int | None
+    language: str | None
     provider: str | None
     model: str | None
     temperature: float
@@ -84,6 +89,8 @@ async def create_assistant(
             return Conflict(f"This organisation has {MOST_ASSISTANTS} assistants, the most allowed. Delete one first.")
         if (missing := await _missing(tx, scope)) is not None:
             return missing
+        if (wrong := await _wrong_prompt(tx, given, None)) is not None:
+            return wrong
         await assistants.add_assistant(tx, assistant_id, _columns(given))
         await assistants.assign(tx, assistant_id, scope.added)
         context.acts_on(NodeKind.ASSISTANT, assistant_id)
@@ -120,6 +127,8 @@ async def update_assistant(
             return Conflict("Somebody else has changed what this assistant is answered by. Look at it, and try again.")
         if (missing := await _missing(tx, scope)) is not None:
             return missing
+        if (wrong := await _wrong_prompt(tx, given, held)) is not None:
+            return wrong
         await assistants.change_assistant(tx, wanted, _columns(given))
         await _change_scope(tx, wanted, scope)
         changed = await assistants.assistant_by_id(tx, wanted)
@@ -168,6 +177,9 @@ def _refused(given: Given) -> InvalidInput | None:
         )
     if not is_storable(instructions):
         return InvalidInput("The instructions contain characters that are not text.", "instructions")
+    language = given.get("language")
+    if language is not None and (refused := refused_name(language, LANGUAGE_CHARS, "language")) is not None:
+        return InvalidInput(f"A language has between 1 and {LANGUAGE_CHARS} printable characters.", "language")
     tokens, (least, most) = given.get("context_tokens"), CONTEXT_TOKENS
     if tokens is not None and not least <= tokens <= most:
         return InvalidInput(f"The tokens of a prompt are between {least} and {most}.", "contextTokens")
@@ -194,6 +206,32 @@ def _choice(found: AssistantRecord, given: Given | None = None) -> Choice:
 def _columns(given: Given) -> dict[str, Any]:
     columns: dict[str, Any] = dict(given)
     return columns | {"name": given["name"].strip()} if "name" in given else columns
+
+
+async def _wrong_prompt(
+    tx: WriteTransaction, given: Given, before: AssistantRecord | None
+) -> NotFound | InvalidInput | None:
+    """Why the assistant cannot have this prompt. Another prompt without a version is the newest of it."""
+    if "prompt_id" not in given and "prompt_version" not in given:
+        return None
+    held, held_version = (None, None) if before is None else (before.prompt_id, before.prompt_version)
+    prompt_id = given.get("prompt_id", held)
+    if isinstance(prompt_id, str):
+        parsed = input_id(NodeKind.PROMPT, prompt_id, "promptId")
+        if isinstance(parsed, InvalidInput):
+            return parsed
+        given["prompt_id"] = prompt_id = parsed
+    version = given.get("prompt_version", held_version if prompt_id == held else None)
+    given["prompt_version"] = version
+    if prompt_id is None:
+        return (
+            None if version is None else InvalidInput("A version is named together with its prompt.", "promptVersion")
+        )
+    if await prompts.text_of(tx, prompt_id, None) is None:
+        return NotFound.of("prompt")
+    if await prompts.text_of(tx, prompt_id, version) is None:
+        return InvalidInput("The prompt has no such version.", "promptVersion")
+    return None
 
 
 def _parsed(change: ScopeChange) -> _Scope | InvalidInput:

@@ -79,6 +79,11 @@ class Operation(enum.Enum):
     VIEWER_PROVIDERS = Permission(
         "Viewer.providers", MANAGES, "All providers; of the organisation's own keys their ends, never the keys."
     )
+    VIEWER_PROMPTS = Permission("Viewer.prompts", MANAGES, "All prompts of the organisation.")
+    VIEWER_PROMPT_VERSIONS = Permission("Viewer.promptVersions", MANAGES, "All prompts of the organisation.")
+    VIEWER_RENDER_PROMPT = Permission(
+        "Viewer.renderPrompt", MANAGES, "All assistants, prompts and documents of the organisation."
+    )
     VIEWER_TENANTS = Permission("Viewer.tenants", ADMINISTERS, "Every organisation of the platform, nothing in it.")
     VIEWER_AUDIT_LOG = Permission("Viewer.auditLog", MANAGES, "The organisation's part of the audit log.")
     VIEWER_PASSAGES = Permission(
@@ -183,6 +188,8 @@ class Operation(enum.Enum):
         NodeKind.PROVIDER_KEY,
         api_key=False,
     )
+    CREATE_PROMPT = Permission("Mutation.createPrompt", MANAGES, "A new prompt of the organisation.", NodeKind.PROMPT)
+    UPDATE_PROMPT = Permission("Mutation.updatePrompt", MANAGES, "All prompts of the organisation.", NodeKind.PROMPT)
     CREATE_ASSISTANT = Permission(
         "Mutation.createAssistant",
         MANAGES,

@@ -84,19 +84,36 @@ async def passages(context: Context, query: str, first: int, assistant_id: str |
     """
     person = await context.authorise(Operation.VIEWER_PASSAGES)
     count("first", first, MAX_PASSAGES)
-    if is_blank(query):
-        raise RequestError.bad_input("`query` is empty.")
-    if not is_storable(query):
-        raise RequestError.bad_input("`query` contains characters that are not text.")
-    if len(query) > context.services.settings.question_max_chars:
-        raise RequestError.bad_input(
-            f"`query` has {len(query)} characters; at most {context.services.settings.question_max_chars} are allowed."
-        )
+    if problem := question_problem(context, query, "query"):
+        raise RequestError.bad_input(problem)
     assistant = None
     if assistant_id is not None:
         assistant = await people.assistant_or_default(context.reads, argument_id(NodeKind.ASSISTANT, assistant_id))
         if assistant is None:
             raise RequestError.bad_input("There is no such assistant.")
+    return await found_passages(
+        context,
+        query,
+        first,
+        assigned_to=None if assistant is None else assistant.assigned_to,
+        within_scopes=not person.role.reads_all_documents,
+    )
+
+
+def question_problem(context: Context, question: str, argument: str) -> str | None:
+    """What is wrong with a question that is given as an argument."""
+    most = context.services.settings.question_max_chars
+    if is_blank(question):
+        return f"`{argument}` is empty."
+    if not is_storable(question):
+        return f"`{argument}` contains characters that are not text."
+    return f"`{argument}` has {len(question)} characters; at most {most} are allowed." if len(question) > most else None
+
+
+async def found_passages(
+    context: Context, question: str, most: int, *, assigned_to: UUID | None, within_scopes: bool = False
+) -> list[PassageRecord]:
+    """The passages for a question, best first. Raises `RequestError` when the embedding model cannot be reached."""
     found_in = await people.tenant_of(context.reads)
     # The model may be a network away: no connection of the pool waits for it.
     await context.reads.aclose()
@@ -106,10 +123,10 @@ async def passages(context: Context, query: str, first: int, assistant_id: str |
             found = await context.services.retriever.find(
                 context.reads,
                 embeddings,
-                query,
-                top_k=first,
-                assigned_to=None if assistant is None else assistant.assigned_to,
-                within_scopes=not person.role.reads_all_documents,
+                question,
+                top_k=most,
+                assigned_to=assigned_to,
+                within_scopes=within_scopes,
             )
             return found.passages
     except ProviderError as error:

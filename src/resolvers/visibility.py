@@ -42,13 +42,21 @@ VISIBILITY = (
     _row("Invitation", "id email name role invitedBy createdAt expiresAt", "Whoever may read `Viewer.invitations`."),
     _row(
         "Assistant",
-        "id name instructions provider model temperature contextTokens cacheAnswers documentScope createdAt",
+        "id name instructions promptId promptVersion language provider model temperature contextTokens cacheAnswers "
+        "documentScope createdAt",
         "Whoever is in the organisation.",
     ),
     _row(
         "DeviceSession", "id device address createdAt lastSeenAt expiresAt current", "The person whose session it is."
     ),
     _row("ApiKey", "id name role hint createdAt lastUsedAt", "Whoever may read `Viewer.apiKeys`."),
+    _row("Prompt", "id name description text newest shipped createdAt", "Whoever may read `Viewer.prompts`."),
+    _row("PromptVersion", "number text shipped createdAt", "Whoever may read `Viewer.promptVersions`."),
+    _row(
+        "RenderedPrompt",
+        "system message provider model temperature passageCount passagesCut estimatedTokens contextTokens",
+        "Whoever may read `Viewer.renderPrompt`.",
+    ),
     _row("Provider", "name defaultModel platformKey ownKey", "Whoever may read `Viewer.providers`."),
     _row(
         "ProviderKey",
@@ -136,13 +144,14 @@ VISIBILITY = (
     # Lists.
     _row(
         "ApiKeyConnection AssistantConnection AuditEntryConnection ConversationConnection DeviceSessionConnection "
-        "DocumentConnection InvitationConnection MemberConnection MessageConnection TenantConnection",
+        "DocumentConnection InvitationConnection MemberConnection MessageConnection PromptConnection "
+        "PromptVersionConnection TenantConnection",
         "edges nodes pageInfo",
         "Whoever may read the list.",
     ),
     _row(
         "ApiKeyEdge AssistantEdge AuditEntryEdge ConversationEdge DeviceSessionEdge DocumentEdge InvitationEdge "
-        "MemberEdge MessageEdge TenantEdge",
+        "MemberEdge MessageEdge PromptEdge PromptVersionEdge TenantEdge",
         "cursor node",
         "Whoever may read the list.",
     ),
@@ -177,6 +186,7 @@ VISIBILITY = (
     _row("DeleteDocumentPayload", "documentId", "Whoever has called the mutation."),
     _row("SetProviderKeyPayload", "providerKey", "Whoever has called the mutation."),
     _row("RemoveProviderKeyPayload", "provider", "Whoever has called the mutation."),
+    _row("CreatePromptPayload UpdatePromptPayload", "prompt", "Whoever has called the mutation."),
     _row("CreateAssistantPayload UpdateAssistantPayload", "assistant", "Whoever has called the mutation."),
     _row("DeleteAssistantPayload", "assistantId replacement", "Whoever has called the mutation."),
     _row("StartConversationPayload", "conversation", "Whoever has called the mutation."),

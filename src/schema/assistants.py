@@ -16,7 +16,7 @@ from schema.records import Info
 from schema.types.people import Assistant
 
 _COLUMNS = tuple(Given.__annotations__)
-_OPTIONAL = ("provider", "model", "context_tokens")
+_OPTIONAL = ("prompt_id", "prompt_version", "language", "provider", "model", "context_tokens")
 """Where null means something; elsewhere it is as if nothing were given."""
 
 
@@ -25,6 +25,17 @@ class CreateAssistantInput:
     name: str = strawberry.field(description="1 to 100 characters.")
     instructions: str | None = strawberry.field(
         default=UNSET, description="What the model is told beside the rules, at most 8,000 characters."
+    )
+    prompt_id: strawberry.ID | None = strawberry.field(
+        default=UNSET, description="Its system prompt, of `Viewer.prompts`. Null: the product's own."
+    )
+    prompt_version: int | None = strawberry.field(
+        default=UNSET, description="Of the prompt. Null, and where another prompt is named without one: the newest."
+    )
+    language: str | None = strawberry.field(
+        default=UNSET,
+        description="In which it answers, as `English` or `Swiss German`; 1 to 50 characters. Null: in that of the "
+        "question.",
     )
     provider: str | None = strawberry.field(
         default=UNSET,
@@ -61,6 +72,17 @@ class UpdateAssistantInput:
     name: str | None = strawberry.field(default=UNSET, description="1 to 100 characters.")
     instructions: str | None = strawberry.field(
         default=UNSET, description="What the model is told beside the rules, at most 8,000 characters."
+    )
+    prompt_id: strawberry.ID | None = strawberry.field(
+        default=UNSET, description="Its system prompt, of `Viewer.prompts`. Null: the product's own."
+    )
+    prompt_version: int | None = strawberry.field(
+        default=UNSET, description="Of the prompt. Null, and where another prompt is named without one: the newest."
+    )
+    language: str | None = strawberry.field(
+        default=UNSET,
+        description="In which it answers, as `English` or `Swiss German`; 1 to 50 characters. Null: in that of the "
+        "question.",
     )
     provider: str | None = strawberry.field(
         default=UNSET,

@@ -113,6 +113,16 @@ def audit_cursor(record: Any) -> str:
     return cursor_of_time(ListKind.AUDIT_LOG, record.at, record.id)
 
 
+def prompt_cursor(record: Any) -> str:
+    """The cursor of `Viewer.prompts`."""
+    return cursor_of_time(ListKind.PROMPTS, record.created_at, record.id)
+
+
+def prompt_version_cursor(record: Any) -> str:
+    """The cursor of `Viewer.promptVersions`."""
+    return cursor_of_time(ListKind.PROMPT_VERSIONS, record.created_at, record.id)
+
+
 def api_key_cursor(record: Any) -> str:
     """The cursor of `Viewer.apiKeys`."""
     return cursor_of_time(ListKind.API_KEYS, record.created_at, record.id)

@@ -15,6 +15,7 @@ from resolvers import (
     documents,
     invitations,
     members,
+    prompts,
     provider_keys,
     reading,
     sessions,
@@ -31,6 +32,8 @@ from schema.connections import (
     document_cursor,
     invitation_cursor,
     member_cursor,
+    prompt_cursor,
+    prompt_version_cursor,
     session_cursor,
     tenant_cursor,
 )
@@ -43,6 +46,7 @@ from schema.types.chat import ConversationConnection
 from schema.types.identity import ApiKeyConnection, DeviceSessionConnection, InvitationConnection, MemberConnection
 from schema.types.knowledge import DocumentConnection, Passage
 from schema.types.people import AssistantConnection, Tenant, TenantConnection, User
+from schema.types.prompts import PromptConnection, PromptVersionConnection, RenderedPrompt
 from schema.types.providers import Provider
 
 First = Annotated[int | None, strawberry.argument(description="1 to 100; 20 by default.")]
@@ -129,6 +133,54 @@ class Viewer:
     )
     async def providers(self, info: Info) -> list[Provider]:
         found: Any = await provider_keys.providers(info.context)
+        return found  # type: ignore[no-any-return]
+
+    @strawberry.field(
+        description="The prompt library, those that came with the product first. Needs the role BUSINESS.",
+        metadata={PRICE: OWN_STATEMENT},
+    )
+    async def prompts(self, info: Info, first: First = None, after: After = None) -> PromptConnection:
+        page = await prompts.library(info.context, forward_page(ListKind.PROMPTS, first, after))
+        return ConnectionRecord(page, prompt_cursor)  # type: ignore[return-value]
+
+    @strawberry.field(
+        description="All versions of a prompt, newest first. Needs the role BUSINESS.",
+        metadata={PRICE: OWN_STATEMENT},
+    )
+    async def prompt_versions(
+        self, info: Info, prompt_id: strawberry.ID, first: First = None, after: After = None
+    ) -> PromptVersionConnection:
+        page = await prompts.versions(info.context, prompt_id, forward_page(ListKind.PROMPT_VERSIONS, first, after))
+        return ConnectionRecord(page, prompt_version_cursor)  # type: ignore[return-value]
+
+    @strawberry.field(
+        description="What an assistant's model would be asked as the first question of a conversation, to the letter. "
+        "Needs the role BUSINESS.",
+        metadata={PRICE: SEARCH},
+    )
+    async def render_prompt(
+        self,
+        info: Info,
+        assistant_id: strawberry.ID,
+        question: str,
+        prompt_id: Annotated[
+            strawberry.ID | None, strawberry.argument(description="With this prompt in the place of the assistant's.")
+        ] = None,
+        prompt_version: Annotated[
+            int | None, strawberry.argument(description="Of `promptId`; by default the newest.")
+        ] = None,
+        text: Annotated[
+            str | None, strawberry.argument(description="With this text, which is no version of any prompt yet.")
+        ] = None,
+    ) -> RenderedPrompt:
+        found: Any = await prompts.render(
+            info.context,
+            assistant_id=assistant_id,
+            question=question,
+            prompt_id=prompt_id,
+            version=prompt_version,
+            text=text,
+        )
         return found  # type: ignore[no-any-return]
 
     @strawberry.field(

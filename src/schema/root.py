@@ -16,6 +16,7 @@ from schema.execution import ColloquySchema
 from schema.identity import IdentityMutations
 from schema.knowledge import KnowledgeMutations
 from schema.messages import MessageMutations
+from schema.prompts import PromptMutations
 from schema.providers import ProviderMutations
 from schema.query import Query
 from schema.subscription import Subscription
@@ -29,6 +30,7 @@ Mutation = merge_types(
         AccessMutations,
         TenantMutations,
         ProviderMutations,
+        PromptMutations,
         AssistantMutations,
         KnowledgeMutations,
         DocumentLifeMutations,

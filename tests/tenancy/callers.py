@@ -124,12 +124,22 @@ class Call:
 
 def present_ids(tenant: Tenant, session_id: str, key_id: str) -> dict[str, str]:
     """Ids of the tenant's own objects, by the name of their kind."""
-    return tenant.ids | {"Session": session_id, "ApiKey": key_id, "Invitation": tenant.invitation}
+    return tenant.ids | {
+        "Session": session_id,
+        "ApiKey": key_id,
+        "Invitation": tenant.invitation,
+        "Prompt": tenant.prompt,
+    }
 
 
 def missing_ids(tenant: Tenant) -> dict[str, str]:
     """Ids of the same kinds that nothing has."""
-    kinds = {"Session": NodeKind.SESSION, "ApiKey": NodeKind.API_KEY, "Invitation": NodeKind.INVITATION}
+    kinds = {
+        "Session": NodeKind.SESSION,
+        "ApiKey": NodeKind.API_KEY,
+        "Invitation": NodeKind.INVITATION,
+        "Prompt": NodeKind.PROMPT,
+    }
     made = {name: to_global(kind, new_id()) for name, kind in kinds.items()}
     return {name: missing(one) for name, one in tenant.ids.items()} | made
 

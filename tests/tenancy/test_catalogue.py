@@ -40,6 +40,8 @@ PLATFORM_RIGHTS = {
         "DELETE": "",
     },
     "invitations": {"SELECT": "expires_at", "DELETE": ""},
+    "prompts": {"INSERT": "tenant_id, id, name, description, shipped_key, newest"},
+    "prompt_versions": {"INSERT": "tenant_id, id, prompt_id, number, text, shipped"},
     "trusted_documents": {"SELECT": "", "INSERT": "", "DELETE": ""},
     AUDIT_LOG: {
         "INSERT": "tenant_id, id, at, actor_id, session_id, api_key_id, action, targets, address, outcome, code, "

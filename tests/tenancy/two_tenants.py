@@ -28,7 +28,7 @@ SUBJECTS = ("Vexholm", "Brenn")
 """What each tenant's texts are about: a word that the other tenant must never read."""
 INVITE = """mutation($input: InviteMemberInput!) {
   inviteMember(input: $input) { ... on InviteMemberPayload { invitation { id } } } }"""
-EVERYTHING = """{ viewer { tenant { id } user { id } assistants { nodes { id } }
+EVERYTHING = """{ viewer { prompts(first: 1) { nodes { id } } tenant { id } user { id } assistants { nodes { id } }
   documents { nodes { id contentUrl } }
   conversations { nodes { id messages { nodes { id answer { id citations { chunk { id } } } } } } } } }"""
 
@@ -46,6 +46,8 @@ class Tenant:
     user_conversation: str
     assigned_assistant: str
     """Its scope is one document, which the default assistant has, too."""
+    prompt: str
+    """The opaque id of one of its library; it is no node."""
     invitation: str
     """Its opaque id; it is no node."""
     content_url: str
@@ -117,6 +119,7 @@ async def make_tenant(product: Product, subject: str) -> Tenant:
         },
         user_conversation=user_conversation,
         assigned_assistant=assistant_id,
+        prompt=viewer["prompts"]["nodes"][0]["id"],
         invitation=await _invitation(business, subject),
         content_url=documents[document]["contentUrl"],
         answer_cursor=events[1]["cursor"],

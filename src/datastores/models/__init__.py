@@ -24,6 +24,7 @@ from datastores.models.identity import (
 from datastores.models.knowledge import Chunk, Document, DocumentPage, DocumentStatus, Embedding
 from datastores.models.outbox import OutboxEntry
 from datastores.models.people import Assistant, AssistantDocument, DocumentScope, Role, Tenant, User
+from datastores.models.prompts import Prompt, PromptVersion
 from datastores.models.provider_keys import ProviderKey
 from datastores.models.trusted import TrustedDocument
 
@@ -53,6 +54,8 @@ __all__ = [
     "MessageRole",
     "OneTimeToken",
     "OutboxEntry",
+    "Prompt",
+    "PromptVersion",
     "ProviderKey",
     "RefreshToken",
     "RevocationReason",

@@ -85,13 +85,22 @@ class User(TenantRow, table=True):
 
 
 class Assistant(TenantRow, table=True):
-    """A use case: instructions, model and document scope. The oldest one is the tenant's default."""
+    """A use case: prompt, instructions, model and document scope. The oldest one is the tenant's default."""
 
     __tablename__ = "assistants"
-    __table_args__ = (sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)
+    __table_args__ = (
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        tenant_key("prompt_id", "prompts", ondelete="SET NULL (prompt_id)"),
+    )
 
     name: str
     instructions: str = ""
+    prompt_id: UUID | None = None
+    """None: the first of the shipped prompts, as this release has it."""
+    prompt_version: int | None = None
+    """None: the newest."""
+    language: str | None = None
+    """In which it answers, as the prompt says it. None: in that of the question."""
     provider: str | None = None
     """None: the deployment's chat provider."""
     model: str | None = None

@@ -7,13 +7,13 @@ from typing import cast
 
 import strawberry
 
-from core.ids import NodeKind
+from core.ids import NodeKind, to_global
 from datastores import records
 from resolvers.permissions import Operation
 from schema.connections import ConnectionRecord, EdgeRecord, PageInfo, edge_cursor
 from schema.enums import DocumentScope, Role
 from schema.interfaces import Node
-from schema.records import Info, backed_by, global_id
+from schema.records import Info, backed_by, computed, global_id
 
 
 @backed_by(records.TenantRecord, description="An organisation: the unit of isolation.")
@@ -50,6 +50,12 @@ class Assistant(Node):
     id: strawberry.ID = global_id(NodeKind.ASSISTANT)
     name: str
     instructions: str
+    prompt_id: strawberry.ID | None = computed(
+        lambda one: None if one.prompt_id is None else strawberry.ID(to_global(NodeKind.PROMPT, one.prompt_id)),
+        "Its system prompt, for `Viewer.promptVersions`. Null: the product's own, which gives grounded answers.",
+    )
+    prompt_version: int | None = strawberry.field(description="Null: the newest.")
+    language: str | None = strawberry.field(description="In which it answers. Null: in that of the question.")
     provider: str | None = strawberry.field(description="Null: the deployment's chat provider.")
     model: str | None = strawberry.field(description="Null: the provider's default model.")
     temperature: float
