@@ -19,7 +19,8 @@ _HEADERS = {
 
 
 async def original(request: Request) -> Response:
-    """The file that a signed link opens: 403 for a bad or expired link, 404 when it is gone, 503 when we are busy."""
+    """The file that a signed link opens: 404 when it is gone and for a link that we have not made, 403 for one that
+    has been good, 503 when we are busy."""
     services: Services = request.app.state.services
     try:
         record = await open_link(services, request.path_params["signed"])
@@ -30,7 +31,7 @@ async def original(request: Request) -> Response:
             raise
         return PlainTextResponse("Try again shortly.", 503, headers={**_HEADERS, "Retry-After": "1"})
     if record is None:
-        return PlainTextResponse("The original is no longer there.", 404, headers=_HEADERS)
+        return PlainTextResponse("There is no such file, or it is no longer there.", 404, headers=_HEADERS)
     return FileResponse(
         services.files.path(TenantId(record.tenant_id), record.id),
         media_type=record.content_type,

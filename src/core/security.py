@@ -33,6 +33,10 @@ class InvalidTokenError(Exception):
     """A token that is malformed, forged or expired. The message may be shown to the client."""
 
 
+class ForgedLinkError(InvalidTokenError):
+    """A link to a file that we have not made."""
+
+
 @dataclass(frozen=True, slots=True)
 class AccessClaims:
     """What an access token, or an API key, vouches for."""
@@ -118,10 +122,13 @@ class TokenSigner:
         return quote(f"{payload}.{self._file_signature(payload)}")
 
     def check_file(self, signed: str, now: float) -> tuple[TenantId, UUID]:
-        """Tenant and document of a link that is genuine and not expired. Raises `InvalidTokenError`."""
+        """Tenant and document of a link that is genuine and not expired.
+
+        Raises `ForgedLinkError`, else `InvalidTokenError`.
+        """
         payload, _, signature = signed.rpartition(".")
         if not hmac.compare_digest(_bytes(signature), _bytes(self._file_signature(payload))):
-            raise InvalidTokenError("This link is not valid.")
+            raise ForgedLinkError("This link is not valid.")
         # Genuine, so it is ours, and well-formed.
         tenant, document, expires_at = payload.split(".")
         if int(expires_at) <= now:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import DocumentError, ErrorCode, RequestError
 from core.ids import NodeKind, TenantId, new_id
-from core.security import InvalidTokenError
+from core.security import ForgedLinkError, InvalidTokenError
 from datastores import document_changes, file_removals, knowledge, people, redis_keys, tenants
 from datastores.files import FileTooLargeError, StoredFile
 from datastores.models import Document, DocumentStatus
@@ -231,8 +231,14 @@ def content_url(context: Context, record: DocumentRecord) -> str | None:
 
 
 async def open_link(services: Services, signed: str) -> DocumentRecord | None:
-    """The document that a signed link opens; None when its original is gone. Raises `InvalidTokenError`."""
-    tenant_id, document_id = services.signer.check_file(signed, time.time())
+    """The document that a signed link opens; None when its original is gone, or the link is none of ours.
+
+    Raises `InvalidTokenError` for one that has been good.
+    """
+    try:
+        tenant_id, document_id = services.signer.check_file(signed, time.time())
+    except ForgedLinkError:
+        return None
     async with services.postgres.read(tenant_id) as tx:
         if await tenants.is_suspended(tx):
             raise InvalidTokenError("This organisation is suspended.")

@@ -59,7 +59,7 @@ async def send(
         ("GET", "/graphql?query={__typename}", 200),
         ("GET", "/", 200),
         ("GET", "/healthz", 200),
-        ("GET", "/files/x", 403),
+        ("GET", "/files/x", 404),
         ("GET", "/graphiql", 404),
         ("GET", "/nothing", 404),
         ("POST", "/healthz", 405),
