@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from answers.asking import Asking
 from answers.candidates import Candidate, candidates
 from answers.citations import CitationFilter
-from answers.ends import STATUS, checked_end
+from answers.ends import STATUS, StopRequestedError, checked_end
 from answers.ground import Ground
 from answers.memory import Recall
 from answers.patience import Patience
@@ -42,10 +42,6 @@ MAX_ANSWER_CHARS = 4_000_000
 _STOPPED = "STOPPED"
 """An attempt's `finish_reason` where a person ended it before the model had."""
 log = structlog.get_logger(__name__)
-
-
-class StopRequestedError(Exception):
-    """A person has stopped the answer: it ends with what it has said."""
 
 
 class Attempt:
@@ -203,9 +199,17 @@ class Attempt:
             self._finished = None
             request = replace(self._request, model=self._model)
             remembered = await self._recall.stream(candidate.provider, request)
-            await self._forward(remembered or chat.stream(request))
+            if remembered is not None:
+                end = await self._end_of(remembered)
+            else:
+                with self._services.providers.circuits.call(candidate.provider, candidate.own):
+                    end = await self._end_of(chat.stream(request))
+        await self._recall.keep(candidate.provider, request, end)
+
+    async def _end_of(self, stream: AsyncGenerator[ChatEvent, None]) -> ChatFinished:
+        await self._forward(stream)
         self._writer.say(self._filter.finish())
-        await self._recall.keep(candidate.provider, request, checked_end(self._finished, self._filter.text))
+        return checked_end(self._finished, self._filter.text)
 
     def _tell(self, detail: str) -> None:
         if self._interruption is not None:

@@ -14,12 +14,14 @@ from datastores.models import (
     MessageRole,
     Role,
 )
+from providers.circuits import CircuitState
 
 __all__ = [
     "AnswerStatus",
     "AnswerStepKind",
     "AuditOutcome",
     "Channel",
+    "CircuitState",
     "DocumentScope",
     "DocumentStatus",
     "ErrorCode",
@@ -28,6 +30,7 @@ __all__ = [
     "Role",
 ]
 
+strawberry.enum(CircuitState, description="Whether a provider is asked.")
 strawberry.enum(ErrorCode, description="What went wrong, in words that a client may act on.")
 strawberry.enum(Role, description="What a person may do, weakest first.")
 strawberry.enum(MessageRole, description="Who speaks in a message.")
