@@ -77,6 +77,8 @@ async def gemini(settings: Settings, folder: Path, **changes: object) -> AsyncIt
             "gemini_root_certificates": certificates,
             "provider_timeout": 5.0,
             "provider_retry_pause": 0.01,
+            # Scripts fail as often as they like: only tests of circuits have some.
+            "provider_circuit_failures": 1_000_000,
             **changes,
         }
         yield server, Settings.model_validate(settings.model_dump() | values)
@@ -91,6 +93,8 @@ async def openai(settings: Settings, **changes: object) -> AsyncIterator[tuple[O
             "openai_base_url": server.base_url,
             "provider_timeout": 5.0,
             "provider_retry_pause": 0.01,
+            # Scripts fail as often as they like: only tests of circuits have some.
+            "provider_circuit_failures": 1_000_000,
             **changes,
         }
         yield server, Settings.model_validate(settings.model_dump() | values)
@@ -106,6 +110,8 @@ async def openai_embeddings(settings: Settings, **changes: object) -> AsyncItera
             "openai_embedding_base_url": server.base_url,
             "provider_timeout": 5.0,
             "provider_retry_pause": 0.01,
+            # Scripts fail as often as they like: only tests of circuits have some.
+            "provider_circuit_failures": 1_000_000,
             **changes,
         }
         yield server, Settings.model_validate(settings.model_dump() | values)
@@ -121,6 +127,8 @@ async def anthropic(settings: Settings, **changes: object) -> AsyncIterator[tupl
             "anthropic_base_url": server.base_url,
             "provider_timeout": 5.0,
             "provider_retry_pause": 0.01,
+            # Scripts fail as often as they like: only tests of circuits have some.
+            "provider_circuit_failures": 1_000_000,
             **changes,
         }
         yield server, Settings.model_validate(settings.model_dump() | values)

@@ -18,6 +18,7 @@ from answers.candidates import Candidate
 from core.errors import ErrorCode, ProviderError
 from core.settings import Settings
 from datastores.answers import GivenUp
+from providers.circuits import CircuitOpenError
 
 _JITTER = 0.25
 """A pause is longer or shorter by up to this part of it: answers that failed together should not return together."""
@@ -89,7 +90,7 @@ async def several_times(
         try:
             return await ask()
         except ProviderError as error:
-            if begun() or not error.retryable or number == tries:
+            if begun() or not error.retryable or number == tries or isinstance(error, CircuitOpenError):
                 raise
             if too_long(settings, error.retry_after):
                 # Asked again before its time it would refuse again: another model, or the person, is quicker.

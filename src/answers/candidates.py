@@ -21,10 +21,11 @@ class Candidate:
 
 
 def candidates(settings: Settings, tenant_id: TenantId, claimed: ClaimedAnswer) -> list[Candidate]:
-    """The assistant's model, then the deployment's fallback, if that is another provider's."""
-    first = Candidate(claimed.provider or settings.resolved_chat_provider, claimed.model)
-    second = settings.fallback_chat_provider
-    found = [first] if second in (None, first.provider) else [first, Candidate(second, None)]
+    """The assistant's model, then its fallbacks with their default models, or the deployment's where it has none."""
+    first = claimed.provider or settings.resolved_chat_provider
+    others = settings.fallback_chat_provider if claimed.fallback_providers is None else claimed.fallback_providers
+    found = [Candidate(first, claimed.model)]
+    found += [Candidate(provider, None) for provider in dict.fromkeys(others) if provider != first]
     for candidate in found:
         sealed = (claimed.sealed_keys or {}).get(candidate.provider)
         candidate.own = None if sealed is None else OwnKey(tenant_id, candidate.provider, sealed)

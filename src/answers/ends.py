@@ -14,6 +14,10 @@ STATUS: dict[type[Body], AnswerStatus] = {
 }
 
 
+class StopRequestedError(Exception):
+    """A person has stopped the answer: it ends with what it has said."""
+
+
 def checked_end(finished: ChatFinished | None, text: str) -> ChatFinished:
     """The end of a model's stream, which came to one and has text. Raises `ProviderError`."""
     if finished is None:

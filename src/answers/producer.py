@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from answers.asking import Asking
 from answers.candidates import Candidate, candidates
 from answers.citations import CitationFilter
-from answers.ends import STATUS, checked_end
+from answers.ends import STATUS, StopRequestedError, checked_end
 from answers.ground import Gathered, Ground
 from answers.memory import Recall
 from answers.patience import Patience
@@ -40,10 +40,6 @@ MAX_ANSWER_CHARS = 4_000_000
 _STOPPED = "STOPPED"
 """An attempt's `finish_reason` where a person ended it before the model had."""
 log = structlog.get_logger(__name__)
-
-
-class StopRequestedError(Exception):
-    """A person has stopped the answer: it ends with what it has said."""
 
 
 class Attempt:
@@ -201,14 +197,20 @@ class Attempt:
             self._finished = None
             request = replace(self._request, model=self._model)
             remembered = await self._recall.stream(candidate.provider, request)
-            self._called = True
-            try:
-                await self._forward(remembered or chat.stream(request))
-            except ProviderError:
-                self._called = False
-                raise
+            circuits = self._services.providers.circuits
+            with circuits.call(candidate.provider, candidate.own) if remembered is None else nullcontext():
+                end = await self._end_of(remembered or chat.stream(request))
+        await self._recall.keep(candidate.provider, request, end)
+
+    async def _end_of(self, stream: AsyncGenerator[ChatEvent, None]) -> ChatFinished:
+        self._called = True
+        try:
+            await self._forward(stream)
+        except ProviderError:
+            self._called = False
+            raise
         self._writer.say(self._filter.finish())
-        await self._recall.keep(candidate.provider, request, checked_end(self._finished, self._filter.text))
+        return checked_end(self._finished, self._filter.text)
 
     def _tell(self, detail: str) -> None:
         if self._interruption is not None:

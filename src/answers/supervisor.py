@@ -10,7 +10,8 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from answers.producer import Attempt, StopRequestedError
+from answers.ends import StopRequestedError
+from answers.producer import Attempt
 from answers.services import Services
 from core.errors import ErrorCode, FailureError
 from core.ids import TenantId

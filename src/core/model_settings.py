@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode
 
 ChatProviderName = Literal["local", "gemini", "openai", "anthropic"]
 LOCAL_CHAT_MODEL = "extractive-1"
@@ -18,8 +18,8 @@ class ModelSettings(BaseSettings):
 
     chat_provider: ChatProviderName | None = None
     """By default the first of `gemini`, `openai` and `anthropic` that has a key or a base URL, else `local`."""
-    fallback_chat_provider: ChatProviderName | None = None
-    """Asked where the first one's tries are used up before it has written anything."""
+    fallback_chat_provider: Annotated[tuple[ChatProviderName, ...], NoDecode] = ()
+    """Asked, one after the other, where the tries of the one before are used up before it has written anything."""
     embedding_provider: Literal["local", "gemini", "openai"] = "local"
     """For new tenants; a tenant keeps the vector space that its documents are in."""
     gemini_api_key: SecretStr | None = None
@@ -66,6 +66,18 @@ class ModelSettings(BaseSettings):
     """Seconds before the second try, give or take a quarter; doubled from try to try."""
     provider_retry_longest: float = Field(20.0, gt=0)
     """The longest such pause, also where the provider asks for a longer one."""
+
+    provider_circuit_failures: int = Field(5, ge=1)
+    """In a row, after which a provider is left alone."""
+    provider_circuit_pause: float = Field(30.0, gt=0)
+    """Seconds that it is, before one call finds out whether it answers again."""
+
+    @field_validator("fallback_chat_provider", mode="before")
+    @classmethod
+    def _in_order(cls, value: object) -> object:
+        if value is None:
+            return ()
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @property
     def resolved_chat_provider(self) -> ChatProviderName:

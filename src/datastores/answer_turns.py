@@ -31,7 +31,7 @@ from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
 
 _answers, _messages, _conversations = table(Answer), table(Message), table(Conversation)
 _assistants, _tenants, _keys = table(Assistant), table(Tenant), table(ProviderKey)
-_prompt_versions = table(PromptVersion)
+_texts = table(PromptVersion)
 
 
 @dataclass(slots=True)
@@ -47,11 +47,11 @@ class ClaimedAnswer:
     assistant: str
     organization: str
     prompt: str | None
-    """The text of the assistant's system prompt; None where it has none of the library."""
     instructions: str
     language: str | None
     provider: str | None
     model: str | None
+    fallback_providers: list[str] | None
     temperature: float
     embedding_model_id: str
     context_tokens: int | None
@@ -67,7 +67,7 @@ class ClaimedAnswer:
     earlier_version: int | None
     """The same of the answers to all questions before that one."""
     sealed_keys: dict[str, str] | None
-    """The tenant's own keys by provider, sealed; None where it has none."""
+    """The tenant's own by provider; None: it has none."""
     stop_requested: bool
     """A person has stopped it, and whoever wrote it could not be told: it has to end with what was said."""
 
@@ -128,13 +128,13 @@ _sealed_keys = (
     .scalar_subquery()
 )
 _prompt = (
-    sa.select(_prompt_versions.c.text)
+    sa.select(_texts.c.text)
     .where(
-        _prompt_versions.c.tenant_id == _assistants.c.tenant_id,
-        _prompt_versions.c.prompt_id == _assistants.c.prompt_id,
-        sa.or_(_assistants.c.prompt_version.is_(None), _prompt_versions.c.number == _assistants.c.prompt_version),
+        _texts.c.tenant_id == _assistants.c.tenant_id,
+        _texts.c.prompt_id == _assistants.c.prompt_id,
+        sa.or_(_assistants.c.prompt_version.is_(None), _texts.c.number == _assistants.c.prompt_version),
     )
-    .order_by(_prompt_versions.c.number.desc())
+    .order_by(_texts.c.number.desc())
     .limit(1)
     .correlate(_assistants)
     .scalar_subquery()
@@ -190,6 +190,7 @@ def _claim() -> ReturningUpdate[Any]:
             _assistants.c.language,
             _assistants.c.provider,
             _assistants.c.model,
+            _assistants.c.fallback_providers,
             _assistants.c.temperature,
             _tenants.c.embedding_model_id,
             _assistants.c.context_tokens,

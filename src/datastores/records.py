@@ -126,6 +126,7 @@ class AssistantRecord:
     language: str | None
     provider: str | None
     model: str | None
+    fallback_providers: list[str] | None
     temperature: float
     context_tokens: int | None
     cache_answers: bool

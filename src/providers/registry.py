@@ -16,6 +16,7 @@ from core.errors import ConfigurationError, ErrorCode, ProviderError
 from core.sealing import sealer_of
 from core.settings import Settings
 from providers.base import ChatProvider, EmbeddingProvider, RerankProvider
+from providers.circuits import Circuits
 from providers.hosted import default_model, has_platform_key, make_hosted, platform_key, root_certificates
 from providers.own_keys import OwnKey, OwnKeys
 from providers.price_table import SHIPPED
@@ -51,6 +52,8 @@ class Providers:
         self.sealer = sealer_of(_secret(settings.encryption_keys))
         """Seals tenants' own keys; None where the platform keeps none."""
         self._own = OwnKeys(self.sealer, partial(make_hosted, settings))
+        self.circuits = Circuits(settings)
+        """Of those that are asked for answers."""
         self._chat: dict[str, ChatProvider] = {}
         self._embeddings: dict[str, EmbeddingProvider] = {}
 
@@ -122,14 +125,15 @@ class Providers:
 
     async def check(self) -> None:
         """At start-up: refuse a hosted model that does not exist. Raises `ConfigurationError`."""
-        first, second = self._settings.resolved_chat_provider, self._settings.fallback_chat_provider
-        if second == first:
-            raise ConfigurationError(
-                f"FALLBACK_CHAT_PROVIDER: `{second}` is the first provider already. Name another one, or unset it."
-            )
+        first, others = self._settings.resolved_chat_provider, self._settings.fallback_chat_provider
+        for number, other in enumerate(others):
+            if other in (first, *others[:number]):
+                raise ConfigurationError(
+                    f"FALLBACK_CHAT_PROVIDER: `{other}` is asked before already. Name another one, or leave it out."
+                )
         await self._check_chat("CHAT_PROVIDER", first)
-        if second is not None:
-            await self._check_chat("FALLBACK_CHAT_PROVIDER", second)
+        for other in others:
+            await self._check_chat("FALLBACK_CHAT_PROVIDER", other)
         await self._check_embeddings()
 
     async def _check_chat(self, setting: str, name: str) -> None:

@@ -14,7 +14,7 @@ from datastores.records import AssistantRecord
 from datastores.transactions import WriteTransaction
 from resolvers.arguments import input_id
 from resolvers.context import Context
-from resolvers.model_choice import Choice, refused_choice
+from resolvers.model_choice import Choice, refused_choice, refused_fallbacks
 from resolvers.permissions import Operation
 from resolvers.results import Conflict, InvalidInput, NotFound
 from resolvers.texts import is_storable, refused_name
@@ -40,6 +40,7 @@ class Given(TypedDict, total=False):
     language: str | None
     provider: str | None
     model: str | None
+    fallback_providers: list[str] | None
     temperature: float
     context_tokens: int | None
     cache_answers: bool
@@ -80,6 +81,8 @@ async def create_assistant(
         return scope
     if (refused := _refused(given)) is not None:
         return refused
+    if (refused := await refused_fallbacks(context, given.get("fallback_providers"))) is not None:
+        return refused
     choice = Choice(given.get("provider"), given.get("model"), given.get("temperature", DEFAULT_TEMPERATURE))
     if (refused := await refused_choice(context, choice)) is not None:
         return refused
@@ -115,6 +118,8 @@ async def update_assistant(
     found = await assistants.assistant_by_id(context.reads, wanted)
     if found is None:
         return NotFound.of("assistant")
+    if (refused := await refused_fallbacks(context, given.get("fallback_providers"))) is not None:
+        return refused
     given, before = _with_its_model(given, found), _choice(found)
     choice = _choice(found, given)
     if choice != before and (refused := await refused_choice(context, choice, before)) is not None:

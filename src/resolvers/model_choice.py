@@ -57,6 +57,18 @@ async def refused_choice(context: Context, choice: Choice, before: Choice | None
     return None
 
 
+async def refused_fallbacks(context: Context, fallbacks: list[str] | None) -> InvalidInput | None:
+    """Why these cannot be asked in the place of another one: each is a provider, named once, with a key for it."""
+    field, known = "fallbackProviders", context.services.providers
+    if not fallbacks:
+        return None
+    if any(name not in CHAT_PROVIDERS for name in fallbacks) or len(set(fallbacks)) < len(fallbacks):
+        return InvalidInput(f"Each is one of {', '.join(CHAT_PROVIDERS)}, and named once.", field)
+    own = await provider_keys.sealed_keys(context.reads)
+    without = [name for name in fallbacks if name not in own and not known.has_key(name)]
+    return InvalidInput(f"There is no key for {without[0]} here.", field) if without else None
+
+
 async def own_key(context: Context, provider: str) -> OwnKey | None:
     """The organisation's own key for the provider."""
     sealed = (await provider_keys.sealed_keys(context.reads)).get(provider)

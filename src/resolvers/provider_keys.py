@@ -12,8 +12,9 @@ from core.sealing import SealBrokenError
 from datastores import provider_keys
 from datastores.postgres import Purpose
 from datastores.records import ProviderKeyRecord
+from providers.circuits import Health
 from providers.hosted import CHAT_PROVIDERS, HOSTED
-from providers.own_keys import owner_of
+from providers.own_keys import OwnKey, owner_of
 from resolvers.context import Context
 from resolvers.permissions import Operation
 from resolvers.results import Conflict, InvalidInput, NotFound
@@ -32,6 +33,8 @@ class Provider:
     default_model: str
     platform_key: bool
     own_key: ProviderKeyRecord | None
+    health: Health
+    """With the organisation's own key if it has one, else with the platform's."""
 
 
 @dataclass(slots=True)
@@ -44,10 +47,15 @@ class Rotated:
 
 async def providers(context: Context) -> list[Provider]:
     """All that there are, those without any key among them."""
-    await context.authorise(Operation.VIEWER_PROVIDERS)
+    person = await context.authorise(Operation.VIEWER_PROVIDERS)
     keys = {key.provider: key for key in await provider_keys.keys_of_tenant(context.reads)}
-    known = context.services.providers
-    return [Provider(name, known.default_model(name), known.has_key(name), keys.get(name)) for name in CHAT_PROVIDERS]
+    sealed, known = await provider_keys.sealed_keys(context.reads), context.services.providers
+    found = []
+    for name in CHAT_PROVIDERS:
+        own = OwnKey(TenantId(person.tenant_id), name, sealed[name]) if name in sealed else None
+        health = known.circuits.health(name, own)
+        found.append(Provider(name, known.default_model(name), known.has_key(name), keys.get(name), health))
+    return found
 
 
 async def set_key(context: Context, *, provider: str, key: str) -> ProviderKeyRecord | InvalidInput | Conflict:

@@ -42,14 +42,19 @@ VISIBILITY = (
     _row("Invitation", "id email name role invitedBy createdAt expiresAt", "Whoever may read `Viewer.invitations`."),
     _row(
         "Assistant",
-        "id name instructions promptId promptVersion language provider model temperature contextTokens cacheAnswers "
-        "documentScope createdAt",
+        "id name instructions promptId promptVersion language provider model fallbackProviders temperature "
+        "contextTokens cacheAnswers documentScope createdAt",
         "Whoever is in the organisation.",
     ),
     _row(
         "DeviceSession", "id device address createdAt lastSeenAt expiresAt current", "The person whose session it is."
     ),
     _row("ApiKey", "id name role hint createdAt lastUsedAt", "Whoever may read `Viewer.apiKeys`."),
+    _row(
+        "ProviderHealth",
+        "state calls failures failureRate lastFailureAt lastFailureCode",
+        "Whoever may read `Viewer.providers`; counted over everybody whose answers are asked for with the same key.",
+    ),
     _row("Prompt", "id name description text newest shipped createdAt", "Whoever may read `Viewer.prompts`."),
     _row("PromptVersion", "number text shipped createdAt", "Whoever may read `Viewer.promptVersions`."),
     _row(
@@ -57,7 +62,7 @@ VISIBILITY = (
         "system message provider model temperature passageCount passagesCut estimatedTokens contextTokens",
         "Whoever may read `Viewer.renderPrompt`.",
     ),
-    _row("Provider", "name defaultModel platformKey ownKey", "Whoever may read `Viewer.providers`."),
+    _row("Provider", "name defaultModel platformKey ownKey health", "Whoever may read `Viewer.providers`."),
     _row(
         "ProviderKey",
         "provider hint setAt",

@@ -16,7 +16,7 @@ from schema.records import Info
 from schema.types.people import Assistant
 
 _COLUMNS = tuple(Given.__annotations__)
-_OPTIONAL = ("prompt_id", "prompt_version", "language", "provider", "model", "context_tokens")
+_OPTIONAL = ("prompt_id", "prompt_version", "language", "provider", "model", "fallback_providers", "context_tokens")
 """Where null means something; elsewhere it is as if nothing were given."""
 
 
@@ -45,6 +45,11 @@ class CreateAssistantInput:
     model: str | None = strawberry.field(
         default=UNSET,
         description="A model of that provider, which is asked whether it has it. Null: the provider's default model.",
+    )
+    fallback_providers: list[str] | None = strawberry.field(
+        default=UNSET,
+        description="Asked in this order, each with its default model, when the provider fails before its first word; "
+        "there must be a key for each. Empty: nobody else. Null: as the deployment is set up.",
     )
     temperature: float | None = strawberry.field(
         default=UNSET, description="0 to 2, with `anthropic` 0 to 1; 0.2 by default."
@@ -90,6 +95,11 @@ class UpdateAssistantInput:
     )
     model: str | None = strawberry.field(
         default=UNSET, description="As in `createAssistant`. Null: the provider's default model."
+    )
+    fallback_providers: list[str] | None = strawberry.field(
+        default=UNSET,
+        description="Asked in this order, each with its default model, when the provider fails before its first word; "
+        "there must be a key for each. Empty: nobody else. Null: as the deployment is set up.",
     )
     temperature: float | None = strawberry.field(default=UNSET, description="0 to 2, with `anthropic` 0 to 1.")
     context_tokens: int | None = strawberry.field(

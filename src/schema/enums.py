@@ -14,6 +14,7 @@ from datastores.models import (
     MessageRole,
     Role,
 )
+from providers.circuits import CircuitState
 from resolvers.results import QuotaKind
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "AnswerStepKind",
     "AuditOutcome",
     "Channel",
+    "CircuitState",
     "DocumentScope",
     "DocumentStatus",
     "ErrorCode",
@@ -30,6 +32,7 @@ __all__ = [
     "Role",
 ]
 
+strawberry.enum(CircuitState, description="Whether a provider is asked.")
 strawberry.enum(ErrorCode, description="What went wrong, in words that a client may act on.")
 strawberry.enum(Role, description="What a person may do, weakest first.")
 strawberry.enum(MessageRole, description="Who speaks in a message.")

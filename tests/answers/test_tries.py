@@ -229,7 +229,7 @@ def test_pauses_grow_with_jitter_up_to_a_limit_and_what_the_provider_asks_for_wi
 
 
 async def test_the_same_provider_twice_is_refused_at_the_start(settings: Settings) -> None:
-    providers = Providers(settings.model_copy(update={"fallback_chat_provider": "local"}))
+    providers = Providers(settings.model_copy(update={"fallback_chat_provider": ("local",)}))
     with pytest.raises(ConfigurationError, match="FALLBACK_CHAT_PROVIDER: `local`"):
         await providers.check()
     await providers.aclose()

@@ -156,7 +156,8 @@ async def test_over_http_a_lost_connection_fails_one_request_without_internal_wo
     assert body["data"] == {"viewer": None}
     (error,) = body["errors"]
     assert error["extensions"]["code"] == "INTERNAL"
-    assert (error["message"], error["extensions"]["retryAfterMs"]) == (AWAY, 1_000)
+    assert error["message"] == AWAY
+    assert 500 <= error["extensions"]["retryAfterMs"] <= 1_500
     shown = str(body).lower()
     assert not [word for word in ("asyncpg", "sqlalchemy", "connection", "terminat", "select") if word in shown]
     assert (await person.query(query))["viewer"]["members"]["nodes"] == [{"email": person.email}]

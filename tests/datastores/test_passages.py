@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.ids import TenantId, new_id
-from datastores.ingestion import NewChunk, add_chunks, add_embeddings, chunks_after
+from datastores.ingestion import NewChunk, add_chunks, add_embeddings, chunks_without_vector
 from datastores.models import Assistant, AssistantDocument, Document, DocumentScope, DocumentStatus
 from datastores.passages import CANDIDATES, find_candidates
 from datastores.postgres import Postgres
@@ -118,6 +118,6 @@ async def _document(tx: WriteTransaction, text: str, vector: np.ndarray, *assist
     for assistant in assistants:
         tx.session.add(AssistantDocument(tenant_id=tx.tenant_id, assistant_id=assistant, document_id=document))
     await add_chunks(tx, document, [NewChunk(0, None, text, 0, len(text))])
-    (chunk,) = await chunks_after(tx, document, -1, 1)
+    (chunk,) = await chunks_without_vector(tx, document, MODEL, -1, 1)
     await add_embeddings(tx, MODEL, [chunk.id], vector.astype(np.float32))
     return document

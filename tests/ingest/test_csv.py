@@ -62,7 +62,7 @@ async def test_a_quotation_is_a_whole_row(stored: Stored) -> None:
     for passage in passages:
         assert set(passage.split("\n")) <= set(lines), "rows are not cut"
     [passage] = [passage for passage in passages if "119 euros" in passage][:1]
-    assert best_quote(passage, "The price of article no. 17 is 119 euros.") == lines[17]
+    assert best_quote([passage], "The price of article no. 17 is 119 euros.") == (0, lines[17])
 
 
 @pytest.mark.parametrize(

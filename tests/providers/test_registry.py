@@ -161,3 +161,18 @@ async def test_an_assistant_s_provider_that_has_no_key_is_told_as_such(name: str
         with pytest.raises(ProviderError, match=f"{name.upper()}_API_KEY is not set") as caught:
             found.chat(name)
     assert caught.value.code is ErrorCode.PROVIDER_AUTH
+
+
+@pytest.mark.parametrize(
+    ("value", "order"),
+    [(None, ()), ("", ()), ("local", ("local",)), ("gemini, anthropic,local", ("gemini", "anthropic", "local"))],
+)
+def test_fallbacks_are_named_in_order(value: str | None, order: tuple[str, ...]) -> None:
+    assert Settings.model_validate({"fallback_chat_provider": value}).fallback_chat_provider == order
+
+
+async def test_a_fallback_that_is_named_twice_stops_the_start() -> None:
+    settings = {"chat_provider": "gemini", "gemini_api_key": "g", "fallback_chat_provider": "local,local"}
+    async with aclosing(providers(settings)) as found:
+        with pytest.raises(ConfigurationError, match="`local` is asked before already"):
+            await found.check()

@@ -104,6 +104,8 @@ class Assistant(TenantRow, table=True):
     provider: str | None = None
     """None: the deployment's chat provider."""
     model: str | None = None
+    fallback_providers: list[str] | None = Field(default=None, sa_type=sa.ARRAY(sa.String))
+    """Asked in this order, with their default models, when the provider fails. None: as the deployment is set up."""
     temperature: float = 0.2
     context_tokens: int | None = None
     """Of a prompt, as estimated. None: the deployment's `CONTEXT_TOKENS`."""

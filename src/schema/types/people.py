@@ -58,6 +58,9 @@ class Assistant(Node):
     language: str | None = strawberry.field(description="In which it answers. Null: in that of the question.")
     provider: str | None = strawberry.field(description="Null: the deployment's chat provider.")
     model: str | None = strawberry.field(description="Null: the provider's default model.")
+    fallback_providers: list[str] | None = strawberry.field(
+        description="Asked in this order when the provider fails. Null: as the deployment is set up."
+    )
     temperature: float
     context_tokens: int | None = strawberry.field(
         description="Of a prompt, as estimated. Null: as the deployment is set up."

@@ -1,0 +1,21 @@
+"""Whom an assistant's answers are taken to when its own provider fails.
+
+Revision ID: fallbacks
+Revises: prompts
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "fallbacks"
+down_revision = "prompts"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("assistants", sa.Column("fallback_providers", sa.ARRAY(sa.String()), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("assistants", "fallback_providers")
