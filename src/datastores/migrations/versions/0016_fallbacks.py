@@ -1,14 +1,14 @@
 """Whom an assistant's answers are taken to when its own provider fails.
 
-Revision ID: fallbacks
-Revises: prompts
+Revision ID: 0016
+Revises: 0015
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "fallbacks"
-down_revision = "prompts"
+revision = "0016"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 
