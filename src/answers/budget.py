@@ -56,7 +56,9 @@ def estimate(text: str) -> int:
 def fit(
     fixed: Sequence[str], passages: Sequence[PassageRecord], history: Sequence[Turn], budget: int, scale: float = 1.0
 ) -> Fitted:
-    """What of it fits into `budget` tokens; `fixed` are the texts that must. `scale` corrects the estimate.
+    """What of it fits into `budget` tokens; `fixed` are the texts that must, the assistant's own first.
+
+    `scale` corrects the estimate.
 
     Raises `FailureError` CONTEXT_TOO_LONG when those alone do not.
     """
@@ -65,6 +67,13 @@ def fit(
         return estimate(text) * scale
 
     room = budget - sum(weigh(text) for text in fixed)
+    if fixed and weigh(fixed[0]) > budget:
+        raise FailureError(
+            ErrorCode.CONTEXT_TOO_LONG,
+            "The assistant's own prompt and instructions are longer than its model is given. Whoever manages it has to "
+            "shorten them, or to let a prompt have more tokens.",
+            retryable=False,
+        )
     if room < 0:
         raise FailureError(
             ErrorCode.CONTEXT_TOO_LONG,

@@ -66,9 +66,13 @@ def test_a_passage_s_name_takes_its_room_too() -> None:
     assert len(fit([], [short, long], [], 650).passages) == 1
 
 
-def test_a_question_that_is_too_long_alone_is_refused() -> None:
-    with pytest.raises(FailureError) as refused:
-        fit(["x" * 3_000], [passage("a")], [], 1_000)
+@pytest.mark.parametrize(
+    ("system", "question", "words"),
+    [("x", "x" * 3_000, "The question is longer"), ("x" * 3_000, "x", "The assistant's own prompt")],
+)
+def test_what_is_too_long_alone_is_refused_and_named(system: str, question: str, words: str) -> None:
+    with pytest.raises(FailureError, match=words) as refused:
+        fit([system, question], [passage("a")], [], 1_000)
     assert (refused.value.code, refused.value.retryable) == (ErrorCode.CONTEXT_TOO_LONG, False)
 
 

@@ -302,7 +302,7 @@ async def test_where_the_estimate_would_cut_the_vendors_own_count_decides(
     await person.ask(QUESTION, conversation)
     # The estimate is five tokens to such a word, the vendor's count is one.
     await as_owner(
-        person.product.settings, "UPDATE assistants SET context_tokens = 900 WHERE tenant_id = $1", person.tenant_id
+        person.product.settings, "UPDATE assistants SET context_tokens = 1100 WHERE tenant_id = $1", person.tenant_id
     )
     server.script = list(ANSWER)
     server.count_script = [] if counts else [Fail(STATUS.UNAVAILABLE)]
