@@ -175,13 +175,12 @@ async def test_a_document_that_kills_every_worker_fails_in_the_end_and_may_be_tr
     assert (failed.status, failed.code, failed.retryable) == ("FAILED", "INTERRUPTED", True)
     assert failed.message == "Reading this document was interrupted too often. Try it again, or upload it anew."
     assert await sweep_documents({"services": services}) == 0
-    # Somebody tries again, once the fault is gone: what it did to workers before is forgotten.
+    # Once the fault is gone, what it did to workers before is forgotten.
     await document.change("content_type = 'text/plain'")
     assert (await change(person, RETRY, document.name))["document"]["status"] == "QUEUED"
     assert (await document.state()).claims == (MAX_VANISHED + 2, 0)
     await document.run(services)
-    assert (await document.state()).status == "READY"
-    assert await document.stored() == (1, 1)
+    assert ((await document.state()).status, await document.stored()) == ("READY", (1, 1))
 
 
 async def test_a_document_uploaded_while_redis_is_away_is_found_by_the_sweep(settings: Settings) -> None:
