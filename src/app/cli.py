@@ -1,4 +1,5 @@
-"""The command line: `colloquy run | serve | work | migrate | seed | schema | permissions | ask | admin | documents`."""
+"""The command line: `colloquy run | serve | work | migrate | seed | schema | permissions | ask | admin | documents |
+reembed`."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from app.administrators import admin
 from app.documents_command import documents
 from app.mail_links import require_mail_links
+from app.reembed_command import reembed_command
 from app.terminal.command import ask_command
 from core.errors import ConfigurationError
 from core.settings import settings_from_environment
@@ -22,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("ask")(ask_command)
+app.command("reembed")(reembed_command)
 app.add_typer(admin, name="admin")
 app.add_typer(documents, name="documents")
 
@@ -68,13 +71,18 @@ def work() -> None:
 
 @app.command()
 def migrate(revision: str = typer.Argument("head", help="`head`, or `base` to take everything down.")) -> None:
-    """Bring the database to the newest schema."""
+    """Bring the database to the newest schema, and give each vector space its index."""
     from app.preflight import check_migrate
     from datastores.migrate import migrate as run_migrations
+    from datastores.vector_indexes import make_indexes
+    from providers.registry import Providers
 
     settings = settings_from_environment()
     asyncio.run(check_migrate(settings))
     asyncio.run(run_migrations(settings, revision))
+    if revision == "head":
+        for space in asyncio.run(make_indexes(settings, Providers(settings).spaces())):
+            print(f"index made for the vectors of {space}")
 
 
 @app.command()

@@ -21,12 +21,13 @@ from pgvector import HalfVector
 from core.errors import ErrorCode
 from core.ids import TenantId, new_id
 from datastores.lexical import searchable_text
-from datastores.models import Chunk, Document, DocumentPage, DocumentStatus, Tenant
+from datastores.models import Chunk, Document, DocumentPage, DocumentStatus, Embedding, Tenant
 from datastores.records import table
 from datastores.tenants import suspended
 from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
 
 _documents, _chunks, _pages, _tenants = table(Document), table(Chunk), table(DocumentPage), table(Tenant)
+_embeddings = table(Embedding)
 CLAIMED = (DocumentStatus.PARSING, DocumentStatus.EMBEDDING)
 UNFINISHED = (DocumentStatus.QUEUED, *CLAIMED)
 STALE_AFTER = timedelta(seconds=30)
@@ -133,6 +134,34 @@ async def record_progress(tx: WriteTransaction, document_id: UUID, epoch: int, *
     )
     if not await tx.execute(statement):
         raise DocumentTakenError
+
+
+async def make_ready(tx: WriteTransaction, document_id: UUID, epoch: int, model_id: str) -> str | None:
+    """Make the document searchable, if its vectors are in the space that is searched; else nothing is changed, and the
+    space that they have to be in is given. May raise as above.
+
+    Whoever has another space searched waits for this transaction, or this one for it (`datastores.reembedding.switch`).
+    """
+    searched = sa.select(_tenants.c.embedding_model_id).where(_tenants.c.id == tx.tenant_id)
+    now_searched = await tx.scalar(searched.with_for_update(read=True))
+    if now_searched != model_id:
+        return str(now_searched)
+    await record_progress(tx, document_id, epoch, status=DocumentStatus.READY)
+    return None
+
+
+async def drop_embeddings(tx: WriteTransaction, document_id: UUID, model_id: str) -> None:
+    """Remove the document's vectors of that space, which nobody searches any more."""
+    of_document = sa.select(_chunks.c.id).where(
+        _chunks.c.tenant_id == tx.tenant_id, _chunks.c.document_id == document_id
+    )
+    await tx.execute(
+        sa.delete(_embeddings).where(
+            _embeddings.c.tenant_id == tx.tenant_id,
+            _embeddings.c.model_id == model_id,
+            _embeddings.c.chunk_id.in_(of_document),
+        )
+    )
 
 
 async def release(tx: WriteTransaction, document_id: UUID, epoch: int) -> None:

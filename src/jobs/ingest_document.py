@@ -109,10 +109,10 @@ class _Ingestion:
         heartbeat = asyncio.create_task(self._beat())
         try:
             await self._parse()
-            await self._embed()
+            await self._embed_where_it_is_searched()
         finally:
             await end_tasks([heartbeat])
-        await self._progress(status=DocumentStatus.READY)
+        await self._announce()
 
     async def release(self) -> None:
         """Give the document back to the queue, if it is still ours."""
@@ -176,8 +176,21 @@ class _Ingestion:
                 self._chunks += 1
         return chunks
 
-    async def _embed(self) -> None:
-        provider = self._services.providers.embeddings(self._claimed.embedding_model_id)
+    async def _embed_where_it_is_searched(self) -> None:
+        """Embed, and be READY. Again, where another space has come to be searched meanwhile."""
+        model_id = self._claimed.embedding_model_id
+        while True:
+            await self._embed(model_id)
+            async with self._services.postgres.write(self._tenant_id) as tx:
+                searched = await ingestion.make_ready(tx, self._document_id, self._claimed.epoch, model_id)
+                if searched is None:
+                    return
+                await ingestion.drop_embeddings(tx, self._document_id, model_id)
+                await ingestion.record_progress(tx, self._document_id, self._claimed.epoch, chunks_done=0)
+            model_id = searched
+
+    async def _embed(self, model_id: str) -> None:
+        provider = self._services.providers.embeddings(model_id)
         await self._progress(status=DocumentStatus.EMBEDDING, chunks_total=self._chunks)
         last, done = -1, 0
         # Whole batches of the provider's, and often enough for somebody who watches.
@@ -190,7 +203,7 @@ class _Ingestion:
             texts = [chunk.text for chunk in chunks]
             vectors = np.concatenate(
                 [
-                    await _embed_batch(provider, texts[start : start + provider.batch_size])
+                    await embed_batch(provider, texts[start : start + provider.batch_size])
                     for start in range(0, len(texts), provider.batch_size)
                 ]
             )
@@ -220,7 +233,7 @@ class _Ingestion:
             await self._services.redis.publish(channel, b"progress")
 
 
-async def _embed_batch(provider: EmbeddingProvider, texts: list[str]) -> npt.NDArray[np.float32]:
+async def embed_batch(provider: EmbeddingProvider, texts: list[str]) -> npt.NDArray[np.float32]:
     """One batch, in up to three tries. Raises `ProviderError` with the last try's reason."""
     for attempt in range(EMBEDDING_TRIES):
         try:

@@ -79,6 +79,12 @@ VISIBILITY = (
     ),
     _row("Chunk", "id document ordinal page text start end", _SCOPE),
     _row("Passage", "chunk document page distance score", _SCOPE),
+    _row("Embeddings", "model models reembedding", "Whoever may read `Viewer.embeddings`."),
+    _row(
+        "Reembedding",
+        "model status chunksDone chunksTotal failure createdAt finishedAt",
+        "Whoever may read `Viewer.embeddings`.",
+    ),
     # Conversations: nobody reads a colleague's, whatever the role.
     _row(
         "Conversation",
@@ -160,6 +166,7 @@ VISIBILITY = (
     _row("CreateTenantPayload", "tenant user", "Whoever has called the mutation."),
     _row("SuspendTenantPayload ResumeTenantPayload", "tenant", "Whoever has called the mutation."),
     _row("UploadDocumentPayload", "document", "Whoever has called the mutation."),
+    _row("ReembedDocumentsPayload", "embeddings", "Whoever has called the mutation."),
     _row("StartConversationPayload", "conversation", "Whoever has called the mutation."),
     _row("SendMessagePayload", "message answer", "Whoever has called the mutation."),
     _row("StopAnswerPayload RegenerateAnswerPayload SelectAnswerPayload", "answer", "Whoever has called the mutation."),

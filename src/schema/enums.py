@@ -4,7 +4,16 @@ import strawberry
 
 from core.errors import ErrorCode
 from datastores.answer_events import AnswerStepKind
-from datastores.models import AnswerStatus, AuditOutcome, Channel, DocumentStatus, HandoffState, MessageRole, Role
+from datastores.models import (
+    AnswerStatus,
+    AuditOutcome,
+    Channel,
+    DocumentStatus,
+    HandoffState,
+    MessageRole,
+    ReembeddingStatus,
+    Role,
+)
 
 __all__ = [
     "AnswerStatus",
@@ -15,6 +24,7 @@ __all__ = [
     "ErrorCode",
     "HandoffState",
     "MessageRole",
+    "ReembeddingStatus",
     "Role",
 ]
 
@@ -24,6 +34,10 @@ strawberry.enum(MessageRole, description="Who speaks in a message.")
 strawberry.enum(AnswerStatus, description="Where an answer stands. COMPLETED, STOPPED and FAILED are final.")
 strawberry.enum(
     DocumentStatus, description="Where a document stands. READY means searchable; READY, FAILED, CANCELLED are final."
+)
+strawberry.enum(
+    ReembeddingStatus,
+    description="Where the way of all documents into another vector space stands. All but RUNNING are final.",
 )
 strawberry.enum(AnswerStepKind, description="What happens before and between an answer's words.")
 strawberry.enum(Channel, description="Where a conversation takes place.")

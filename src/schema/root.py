@@ -15,6 +15,7 @@ from schema.identity import IdentityMutations
 from schema.knowledge import KnowledgeMutations
 from schema.messages import MessageMutations
 from schema.query import Query
+from schema.reembedding import ReembeddingMutations
 from schema.subscription import Subscription
 from schema.tenants import TenantMutations
 
@@ -26,6 +27,7 @@ Mutation = merge_types(
         AccessMutations,
         TenantMutations,
         KnowledgeMutations,
+        ReembeddingMutations,
         MessageMutations,
         AnswerMutations,
     ),

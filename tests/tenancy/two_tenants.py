@@ -15,6 +15,8 @@ from datastores.models import (
     Assistant,
     DocumentScope,
     OutboxEntry,
+    Reembedding,
+    ReembeddingStatus,
     Role,
 )
 from datastores.people import add_user
@@ -145,5 +147,7 @@ async def _second_person_and_assistant(product: Product, tenant_id: TenantId, su
         await add_session(tx, user_id, session_id := new_id(), device="", address="", expires_at=expires_at)
         await add_key(tx, new_id(), user_id, name=f"of {subject}", role=Role.USER, key_hash=b"none", hint="none")
         tx.session.add(OutboxEntry(tenant_id=tenant_id, topic="test", payload={"about": subject}))
+        called_off = {"model_id": f"of {subject}@3", "status": ReembeddingStatus.CANCELLED}
+        tx.session.add(Reembedding(tenant_id=tenant_id, finished_at=expires_at, **called_off))
     token, _ = signer.issue_access(user_id, tenant_id, session_id)
     return Person(product, token, email, to_global(NodeKind.USER, user_id)), to_global(NodeKind.ASSISTANT, assistant.id)

@@ -21,7 +21,15 @@ from datastores.models.identity import (
     RevocationReason,
     Session,
 )
-from datastores.models.knowledge import Chunk, Document, DocumentPage, DocumentStatus, Embedding
+from datastores.models.knowledge import (
+    Chunk,
+    Document,
+    DocumentPage,
+    DocumentStatus,
+    Embedding,
+    Reembedding,
+    ReembeddingStatus,
+)
 from datastores.models.outbox import OutboxEntry
 from datastores.models.people import Assistant, AssistantDocument, DocumentScope, Role, Tenant, User
 from datastores.models.trusted import TrustedDocument
@@ -52,6 +60,8 @@ __all__ = [
     "MessageRole",
     "OneTimeToken",
     "OutboxEntry",
+    "Reembedding",
+    "ReembeddingStatus",
     "RefreshToken",
     "RevocationReason",
     "Role",
