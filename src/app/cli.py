@@ -14,6 +14,7 @@ from app.documents_command import documents
 from app.mail_links import require_mail_links
 from app.provider_keys_command import provider_keys
 from app.quota_command import quota_command
+from app.reembed_command import reembed_command
 from app.terminal.command import ask_command
 from core.errors import ConfigurationError
 from core.settings import settings_from_environment
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command("ask")(ask_command)
 app.command("quota")(quota_command)
+app.command("reembed")(reembed_command)
 app.add_typer(admin, name="admin")
 app.add_typer(documents, name="documents")
 app.add_typer(provider_keys, name="provider-keys")
@@ -77,13 +79,18 @@ def work() -> None:
 
 @app.command()
 def migrate(revision: str = typer.Argument("head", help="`head`, or `base` to take everything down.")) -> None:
-    """Bring the database to the newest schema."""
+    """Bring the database to the newest schema, and give each vector space its index."""
     from app.preflight import check_migrate
     from datastores.migrate import migrate as run_migrations
+    from datastores.vector_indexes import make_indexes
+    from providers.registry import Providers
 
     settings = settings_from_environment()
     asyncio.run(check_migrate(settings))
     asyncio.run(run_migrations(settings, revision))
+    if revision == "head":
+        for space in asyncio.run(make_indexes(settings, Providers(settings).spaces())):
+            print(f"index made for the vectors of {space}")
 
 
 @app.command()

@@ -1,6 +1,7 @@
-"""The worker process: arq's loops around our jobs, one for documents and one for mail.
+"""The worker process: arq's loops around our jobs, one for documents, one for mail, one for re-embedding.
 
-Two queues, because a document may take hours and as many of them as are read at once would hold up every mail.
+Queues of their own, because a document may take hours and as many of them as are read at once would hold up every mail,
+and an organisation on its way into another vector space every document.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from datastores.redis_client import REDIS_ERRORS, make_redis
 from jobs.audit_partitions import make_audit_partitions
 from jobs.deliver_mail import deliver_mail, sweep_mail
 from jobs.ingest_document import ingest_document
+from jobs.reembed import SLICE_SECONDS, reembed, sweep_reembeddings
 from jobs.services import JobServices
 from jobs.sweep_accounts import sweep_accounts
 from jobs.sweep_documents import sweep_documents
@@ -43,6 +45,8 @@ MAX_MAIL_JOBS = 4
 """Connections to the mail server at once."""
 MAIL_JOB_SECONDS = 15 * 60
 """A batch of mails is bounded at 20 x 30 s."""
+REEMBEDDING_JOB_SECONDS = 10 * SLICE_SECONDS
+"""A slice, and the last batch of a slow model in three tries."""
 POLL_SECONDS = 0.1
 HEALTH_SECONDS = 2
 RECONNECT_SECONDS = 1.0
@@ -98,8 +102,9 @@ async def run_worker(
 async def _work_until(stopping: asyncio.Task[Any], services: JobServices, redis: Redis) -> None:
     """Run arq's loops until the task ends. Raises what a loop raises when Redis goes away; closes `redis`."""
     connection = ArqRedis(redis.connection_pool, default_queue_name=redis_keys.QUEUE)
-    documents, mail = _document_worker(services, connection), _mail_worker(services, connection)
-    loops = [asyncio.create_task(worker.async_run()) for worker in (documents, mail)]
+    mail = _mail_worker(services, connection)
+    workers = (mail, _document_worker(services, connection), _reembedding_worker(services, connection))
+    loops = [asyncio.create_task(worker.async_run()) for worker in workers]
     try:
         await asyncio.wait({*loops, stopping}, return_when=asyncio.FIRST_COMPLETED)
         for loop in loops:
@@ -110,7 +115,7 @@ async def _work_until(stopping: asyncio.Task[Any], services: JobServices, redis:
         await _ended_within(DRAIN_SECONDS, mail.tasks.values())
     finally:
         # Whoever ends us cancels again and again: half an end would leave loops running and connections open.
-        await see_through(_end_and_close(redis, loops, documents, mail), END_SECONDS)
+        await see_through(_end_and_close(redis, loops, *workers), END_SECONDS)
 
 
 async def _end_and_close(redis: Redis, loops: Sequence[asyncio.Task[Any]], *workers: _Worker) -> None:
@@ -203,6 +208,18 @@ def _mail_worker(services: JobServices, redis: ArqRedis) -> _Worker:
             cron(skipped_in_outages(sweep_accounts), second=ACCOUNTS_SECOND, run_at_startup=True),
         ],
         max_jobs=MAX_MAIL_JOBS,
+    )
+
+
+def _reembedding_worker(services: JobServices, redis: ArqRedis) -> _Worker:
+    return _worker(
+        services,
+        redis,
+        redis_keys.REEMBEDDING_QUEUE,
+        functions=[func(reembed, timeout=REEMBEDDING_JOB_SECONDS, keep_result=0, max_tries=1)],
+        cron_jobs=[cron(skipped_in_outages(sweep_reembeddings), second=SWEEP_SECONDS, run_at_startup=True)],
+        # One at a time, so that uploads have the rest of the cores, and of the model's rate.
+        max_jobs=1,
     )
 
 

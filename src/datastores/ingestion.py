@@ -8,23 +8,19 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import numpy as np
-import numpy.typing as npt
 import orjson
 import sqlalchemy as sa
-from pgvector import HalfVector
 
 from core.errors import ErrorCode
 from core.ids import TenantId, new_id
 from datastores.bulk_insert import bulk_insert
 from datastores.lexical import searchable_text
-from datastores.models import Chunk, Document, DocumentPage, DocumentStatus, Embedding, Tenant
+from datastores.models import Chunk, Document, DocumentPage, DocumentStatus, Tenant
 from datastores.records import table
 from datastores.tenants import suspended
 from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
 
 _documents, _chunks, _pages, _tenants = table(Document), table(Chunk), table(DocumentPage), table(Tenant)
-_embeddings = table(Embedding)
 CLAIMED = (DocumentStatus.PARSING, DocumentStatus.EMBEDDING)
 UNFINISHED = (DocumentStatus.QUEUED, *CLAIMED)
 STALE_AFTER = timedelta(seconds=30)
@@ -67,15 +63,6 @@ class NewChunk:
     text: str
     start: int
     end: int
-
-
-@dataclass(slots=True)
-class StoredChunk:
-    """What embedding needs of a chunk."""
-
-    id: UUID
-    ordinal: int
-    text: str
 
 
 async def claim(tx: WriteTransaction, document_id: UUID) -> ClaimedDocument | None:
@@ -164,6 +151,20 @@ async def record_progress(tx: WriteTransaction, document_id: UUID, epoch: int, *
         raise DocumentTakenError
 
 
+async def make_ready(tx: WriteTransaction, document_id: UUID, epoch: int, model_id: str) -> str | None:
+    """Make the document searchable, if its vectors are in the space that is searched; else nothing is changed, and the
+    space that they have to be in is given. May raise as above.
+
+    Whoever has another space searched waits for this transaction, or this one for it (`datastores.reembedding.switch`).
+    """
+    searched = sa.select(_tenants.c.embedding_model_id).where(_tenants.c.id == tx.tenant_id)
+    now_searched = await tx.scalar(searched.with_for_update(read=True))
+    if now_searched != model_id:
+        return str(now_searched)
+    await record_progress(tx, document_id, epoch, status=DocumentStatus.READY)
+    return None
+
+
 async def release(tx: WriteTransaction, document_id: UUID, epoch: int) -> None:
     """Put a claimed document back into the queue, for the next sweep to find at once. May raise as above."""
     long_ago = sa.func.now() - 2 * STALE_AFTER
@@ -219,53 +220,6 @@ async def add_chunks(tx: WriteTransaction, document_id: UUID, chunks: Sequence[N
     ]
     columns = ["tenant_id", "id", "document_id", "ordinal", "page", "text", "start", "end", "lexemes"]
     await bulk_insert(tx, "chunks", columns, rows, {"lexemes": "text"}, {"lexemes": "chunk_lexemes(%s)"})
-
-
-async def chunks_without_vector(
-    reads: Reads, document_id: UUID, model_id: str, after: int, limit: int
-) -> list[StoredChunk]:
-    """The document's next chunks after number `after` that the model has made no vector of, in order."""
-    embedded = sa.exists().where(
-        _embeddings.c.tenant_id == _chunks.c.tenant_id,
-        _embeddings.c.model_id == model_id,
-        _embeddings.c.chunk_id == _chunks.c.id,
-    )
-    statement = (
-        sa.select(_chunks.c.id, _chunks.c.ordinal, _chunks.c.text)
-        .where(
-            _chunks.c.tenant_id == reads.tenant_id,
-            _chunks.c.document_id == document_id,
-            _chunks.c.ordinal > after,
-            ~embedded,
-        )
-        .order_by(_chunks.c.ordinal)
-        .limit(limit)
-    )
-    return await reads.records(StoredChunk, statement)
-
-
-async def vectors_stored(reads: Reads, document_id: UUID, model_id: str) -> int:
-    """How many of the document's chunks the model has made a vector of."""
-    statement = sa.select(sa.func.count()).where(
-        _chunks.c.tenant_id == reads.tenant_id,
-        _chunks.c.document_id == document_id,
-        _embeddings.c.tenant_id == _chunks.c.tenant_id,
-        _embeddings.c.chunk_id == _chunks.c.id,
-        _embeddings.c.model_id == model_id,
-    )
-    return int(await reads.scalar(statement))
-
-
-async def add_embeddings(
-    tx: WriteTransaction, model_id: str, chunk_ids: Sequence[UUID], vectors: npt.NDArray[np.float32]
-) -> None:
-    """Store unit vectors, shape (len(chunk_ids), dimensions), as halfvec: one COPY and one INSERT, however many."""
-    rows = [
-        (tx.tenant_id, new_id(), chunk_id, model_id, HalfVector(vector).to_text())
-        for chunk_id, vector in zip(chunk_ids, vectors, strict=True)
-    ]
-    columns = ["tenant_id", "id", "chunk_id", "model_id", "vector"]
-    await bulk_insert(tx, "embeddings", columns, rows, {"vector": "text"}, {"vector": "halfvec"})
 
 
 async def unfinished(tx: PlatformTransaction, limit: int) -> list[tuple[TenantId, UUID, int]]:

@@ -115,13 +115,13 @@ async def find_candidates(
         "tenant_id": reads.tenant_id,
         "assistant_id": assigned_to,
         "within_scopes": within_scopes,
-        "vector": _as_text(vector),
+        "vector": vector_text(vector),
         "words": searchable_text(question),
         "candidates": CANDIDATES,
         "max_distance": max_distance,
         "most": most,
     }
-    return await reads.records(_candidate, _statement(vector.shape[0], model_id), parameters)
+    return await reads.records(_candidate, passages_statement(vector.shape[0], model_id), parameters)
 
 
 def _candidate(*columns: Any) -> Candidate:
@@ -134,13 +134,15 @@ def _from_binary(vector: bytes) -> npt.NDArray[np.float32]:
     return np.frombuffer(vector, dtype=">f2", offset=4).astype(np.float32)
 
 
-def _as_text(vector: npt.NDArray[np.float32]) -> str:
+def vector_text(vector: npt.NDArray[np.float32]) -> str:
+    """The vector as a parameter of a statement."""
     # pgvector's own classes take fifteen times as long; JSON's array is the type's text.
     return orjson.dumps(vector.astype(np.float16), option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
 @lru_cache(maxsize=16)
-def _statement(dimensions: int, model_id: str) -> sa.TextClause:
+def passages_statement(dimensions: int, model_id: str) -> sa.TextClause:
+    """The one statement of a search in that space, with the parameters that `find_candidates` gives it."""
     assert _MODEL_ID.fullmatch(model_id), model_id
     # A colon, which stands before Ollama's tags, would begin a parameter.
     escaped = model_id.replace(":", r"\:")

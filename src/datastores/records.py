@@ -246,6 +246,19 @@ class CitationRecord:
 
 
 @dataclass(slots=True)
+class ReembeddingRecord:
+    model_id: str
+    status: models.ReembeddingStatus
+    chunks_done: int
+    chunks_total: int
+    failure_code: ErrorCode | None
+    failure_message: str | None
+    failure_retryable: bool | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(slots=True)
 class PassageRecord:
     """A chunk that retrieval found. `score` is the fused reciprocal rank, or a reranker's: higher is better."""
 
@@ -279,6 +292,7 @@ _MODELS: dict[type[Any], type[SQLModel]] = {
     MessageRecord: models.Message,
     AnswerRecord: models.Answer,
     CitationRecord: models.Citation,
+    ReembeddingRecord: models.Reembedding,
 }
 _SELECTS: dict[type[Any], sa.Select[Any]] = {
     record: sa.select(*(model.__table__.c[field.name] for field in fields(record)))  # type: ignore[attr-defined]

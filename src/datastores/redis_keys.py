@@ -13,6 +13,8 @@ QUEUE = "colloquy:queue"
 """arq's queue of documents; its health-check key is derived from it by arq."""
 MAIL_QUEUE = "colloquy:mail-queue"
 """arq's queue of mail, which must not wait behind documents."""
+REEMBEDDING_QUEUE = "colloquy:reembedding-queue"
+"""arq's queue of documents on their way into another vector space, which no upload may wait behind."""
 
 ANSWER_STOPS = "colloquy:answer-stops"
 """The pub/sub channel on which each process that writes answers hears the ids, in hex, of those to be stopped."""

@@ -57,6 +57,11 @@ async def tenants(
     return page_of(rows, request)
 
 
+async def tenant_ids(tx: PlatformTransaction) -> list[TenantId]:
+    """Every tenant's, oldest first."""
+    return [TenantId(row[0]) for row in await tx.rows(sa.select(_tenants.c.id).order_by(_tenants.c.id))]
+
+
 async def tenant_by_id(tx: PlatformTransaction, tenant_id: UUID) -> TenantRecord | None:
     """Any tenant."""
     return await tx.first(TenantRecord, select_record(TenantRecord).where(_tenants.c.id == tenant_id))

@@ -23,6 +23,7 @@ from core.errors import DocumentError, ErrorCode, FailureError, ProviderError
 from core.ids import TenantId
 from core.tasks import end_tasks, see_through, to_its_end
 from datastores import ingestion
+from datastores import vectors as document_vectors
 from datastores.ingestion import ClaimedDocument, DocumentTakenError, NewChunk
 from datastores.models import DocumentStatus
 from datastores.outages import is_outage, when_back
@@ -123,8 +124,8 @@ class _Ingestion:
     async def _work(self) -> None:
         if self._claimed.chunks_total is None:
             await self._parse()
-        await self._embed()
-        await self._progress(status=DocumentStatus.READY)
+        await self._embed_where_it_is_searched()
+        await self._announce()
 
     async def release(self) -> None:
         """Give the document back to the queue, if it is still ours."""
@@ -188,17 +189,30 @@ class _Ingestion:
                 self._chunks += 1
         return chunks
 
-    async def _embed(self) -> None:
-        provider = self._services.providers.embeddings(self._claimed.embedding_model_id)
+    async def _embed_where_it_is_searched(self) -> None:
+        """Embed, and be READY. Again, where another space has come to be searched meanwhile."""
+        model_id = self._claimed.embedding_model_id
+        while True:
+            await self._embed(model_id)
+            async with self._services.postgres.write(self._tenant_id) as tx:
+                searched = await ingestion.make_ready(tx, self._document_id, self._claimed.epoch, model_id)
+                if searched is None:
+                    return
+                await document_vectors.drop_embeddings(tx, self._document_id, model_id)
+                await ingestion.record_progress(tx, self._document_id, self._claimed.epoch, chunks_done=0)
+            model_id = searched
+
+    async def _embed(self, model_id: str) -> None:
+        provider = self._services.providers.embeddings(model_id)
         async with self._services.postgres.read(self._tenant_id) as tx:
-            done = await ingestion.vectors_stored(tx, self._document_id, provider.model_id)
+            done = await document_vectors.vectors_stored(tx, self._document_id, provider.model_id)
         await self._progress(status=DocumentStatus.EMBEDDING, chunks_done=done, chunks_total=self._chunks)
         last = -1
         # Whole batches of the provider's, and often enough for somebody who watches.
         size = max(1, CHUNK_BATCH // 8 // provider.batch_size) * provider.batch_size
         while True:
             async with self._services.postgres.read(self._tenant_id) as tx:
-                chunks = await ingestion.chunks_without_vector(
+                chunks = await document_vectors.chunks_without_vector(
                     tx, self._document_id, provider.model_id, after=last, limit=size
                 )
             if not chunks:
@@ -206,14 +220,14 @@ class _Ingestion:
             texts = [chunk.text for chunk in chunks]
             vectors = np.concatenate(
                 [
-                    await _embed_batch(provider, texts[start : start + provider.batch_size])
+                    await embed_batch(provider, texts[start : start + provider.batch_size])
                     for start in range(0, len(texts), provider.batch_size)
                 ]
             )
             last, done = chunks[-1].ordinal, done + len(chunks)
             async with self._services.postgres.write(self._tenant_id) as write:
                 await ingestion.record_progress(write, self._document_id, self._claimed.epoch, chunks_done=done)
-                await ingestion.add_embeddings(write, provider.model_id, [chunk.id for chunk in chunks], vectors)
+                await document_vectors.add_embeddings(write, provider.model_id, [chunk.id for chunk in chunks], vectors)
             await self._announce()
 
     async def _progress(self, **values: Any) -> None:
@@ -245,7 +259,7 @@ class _Ingestion:
         await self._services.document_news.tell(self._tenant_id, self._document_id)
 
 
-async def _embed_batch(provider: EmbeddingProvider, texts: list[str]) -> npt.NDArray[np.float32]:
+async def embed_batch(provider: EmbeddingProvider, texts: list[str]) -> npt.NDArray[np.float32]:
     """One batch, in up to three tries. Raises `ProviderError` with the last try's reason."""
     for attempt in range(EMBEDDING_TRIES):
         try:

@@ -20,6 +20,7 @@ from datastores.redis_client import REDIS_ERRORS, REQUEST_SECONDS
 
 INGEST_DOCUMENT = "ingest_document"
 DELIVER_MAIL = "deliver_mail"
+REEMBED = "reembed"
 WAKE_SECONDS = 300
 """arq keeps a job's id while it might run; a worker that is killed before it claims the document takes the id with it
 for hours. So the id is another one every so many seconds."""
@@ -50,6 +51,17 @@ class JobQueue:
             _job_id=f"{INGEST_DOCUMENT}:{document_id.hex}:{epoch}:{int(time.time() / WAKE_SECONDS)}",
         )
         await self._enqueue(job, job=INGEST_DOCUMENT, document=document_id.hex)
+
+    async def reembed(self, tenant_id: TenantId, reembedding_id: UUID, epoch: int) -> None:
+        """Ask for a tenant's documents to be led on into another space. Asking again for one epoch is one job."""
+        job = self._arq.enqueue_job(
+            REEMBED,
+            tenant_id.hex,
+            reembedding_id.hex,
+            _queue_name=redis_keys.REEMBEDDING_QUEUE,
+            _job_id=f"{REEMBED}:{reembedding_id.hex}:{epoch}:{int(time.time() / WAKE_SECONDS)}",
+        )
+        await self._enqueue(job, job=REEMBED, tenant=tenant_id.hex)
 
     async def deliver_mail(self, after: timedelta | None = None) -> None:
         """Wake a worker for the mails of the outbox: call it after the commit.

@@ -47,8 +47,12 @@ class Providers:
         without a model."""
         self._settings = settings
         self._prices = Prices(SHIPPED, () if settings.model_prices is None else read_prices(settings.model_prices))
-        self.reranker = None if settings.rerank_base_url is None else self._make_reranker()
+        self.reranker: RerankProvider | None = None
         """Judges passages anew; None where none is set up."""
+        if settings.rerank_base_url is not None:
+            from providers.rerank import reranker_of
+
+            self.reranker = reranker_of(settings)
         self.sealer = sealer_of(_secret(settings.encryption_keys))
         """Seals tenants' own keys; None where the platform keeps none."""
         self._own = OwnKeys(self.sealer, partial(make_hosted, settings))
@@ -111,6 +115,10 @@ class Providers:
         if model_id not in self._embeddings:
             self._embeddings[model_id] = self._make_embeddings(model_id)
         return self._embeddings[model_id]
+
+    def spaces(self) -> list[str]:
+        """Where documents can be embedded here, the space of new tenants first. Raises `ConfigurationError`."""
+        return list(dict.fromkeys((self._default_model_id(), LOCAL_MODEL, *self._hosted_spaces().values())))
 
     def cost(self, provider: str, model: str, tokens: tuple[int | None, int | None], *, cached: bool) -> Decimal | None:
         """US dollars of an answer that took so many tokens, read and written; None where that is not known.
@@ -206,11 +214,6 @@ class Providers:
         assert isinstance(embeddings, MiniLmEmbeddings)
         return ExtractiveChat(embeddings, token_interval_ms=self._settings.local_token_interval_ms)
 
-    def _make_reranker(self) -> RerankProvider:
-        from providers.rerank import reranker_of
-
-        return reranker_of(self._settings)
-
     def _make_embeddings(self, model_id: str) -> EmbeddingProvider:
         if model_id == LOCAL_MODEL:
             from providers.minilm import MiniLmEmbeddings
@@ -230,18 +233,22 @@ class Providers:
 
     def _vendor_of(self, model_id: str) -> str | None:
         """Who embeds in this space: whoever is set to, else whoever was and is still set up; None: nobody can."""
-        settings = self._settings
-        spaces = {}
-        if settings.gemini_api_key is not None:
-            spaces["gemini"] = self._gemini_space()
-        if self._openai_embeds:
-            spaces["openai"] = self._openai_space()
+        settings, spaces = self._settings, self._hosted_spaces()
         vendors = [vendor for vendor, space in spaces.items() if space == model_id]
         if vendors:
             return settings.embedding_provider if settings.embedding_provider in vendors else vendors[0]
         # A model that was set once. Google's are nowhere else, and a question is taken to no vendor but the documents'.
         vendor = "gemini" if model_id.startswith("gemini-") else "openai"
         return vendor if vendor in spaces else None
+
+    def _hosted_spaces(self) -> dict[str, str]:
+        """The space of each vendor that is set up to embed. Raises `ConfigurationError`."""
+        spaces = {}
+        if self._settings.gemini_api_key is not None:
+            spaces["gemini"] = self._gemini_space()
+        if self._openai_embeds:
+            spaces["openai"] = self._openai_space()
+        return spaces
 
     @property
     def _openai_embeds(self) -> bool:

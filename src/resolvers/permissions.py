@@ -92,6 +92,12 @@ class Operation(enum.Enum):
         "All of the organisation's documents from BUSINESS on; else those in an assistant's scope.",
     )
 
+    VIEWER_EMBEDDINGS = Permission(
+        "Viewer.embeddings",
+        MANAGES,
+        "The vector space of the organisation's documents, and their way into another one.",
+    )
+
     ANSWER = Permission("Subscription.answer", SIGNED_IN, "Answers in one's own conversations.")
     CONVERSATION = Permission("Subscription.conversation", SIGNED_IN, "One's own conversations.")
     DOCUMENTS = Permission(
@@ -219,6 +225,9 @@ class Operation(enum.Enum):
     )
     DELETE_DOCUMENT = Permission(
         "Mutation.deleteDocument", MANAGES, "All documents of the organisation.", NodeKind.DOCUMENT
+    )
+    REEMBED_DOCUMENTS = Permission(
+        "Mutation.reembedDocuments", MANAGES, "All documents of the organisation.", NodeKind.TENANT
     )
     START_CONVERSATION = Permission(
         "Mutation.startConversation",

@@ -98,6 +98,12 @@ VISIBILITY = (
     ),
     _row("Chunk", "id document ordinal page text start end", _SCOPE),
     _row("Passage", "chunk document page distance score", _SCOPE),
+    _row("Embeddings", "model models reembedding", "Whoever may read `Viewer.embeddings`."),
+    _row(
+        "Reembedding",
+        "model status chunksDone chunksTotal failure createdAt finishedAt",
+        "Whoever may read `Viewer.embeddings`.",
+    ),
     # Conversations: nobody reads a colleague's, whatever the role.
     _row(
         "Conversation",
@@ -194,6 +200,7 @@ VISIBILITY = (
     _row("CreatePromptPayload UpdatePromptPayload", "prompt", "Whoever has called the mutation."),
     _row("CreateAssistantPayload UpdateAssistantPayload", "assistant", "Whoever has called the mutation."),
     _row("DeleteAssistantPayload", "assistantId replacement", "Whoever has called the mutation."),
+    _row("ReembedDocumentsPayload", "embeddings", "Whoever has called the mutation."),
     _row("StartConversationPayload", "conversation", "Whoever has called the mutation."),
     _row("SendMessagePayload", "message answer", "Whoever has called the mutation."),
     _row("StopAnswerPayload RegenerateAnswerPayload SelectAnswerPayload", "answer", "Whoever has called the mutation."),

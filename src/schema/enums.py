@@ -12,6 +12,7 @@ from datastores.models import (
     DocumentStatus,
     HandoffState,
     MessageRole,
+    ReembeddingStatus,
     Role,
 )
 from providers.circuits import CircuitState
@@ -29,6 +30,7 @@ __all__ = [
     "HandoffState",
     "MessageRole",
     "QuotaKind",
+    "ReembeddingStatus",
     "Role",
 ]
 
@@ -39,6 +41,10 @@ strawberry.enum(MessageRole, description="Who speaks in a message.")
 strawberry.enum(AnswerStatus, description="Where an answer stands. COMPLETED, STOPPED and FAILED are final.")
 strawberry.enum(
     DocumentStatus, description="Where a document stands. READY means searchable; READY, FAILED, CANCELLED are final."
+)
+strawberry.enum(
+    ReembeddingStatus,
+    description="Where the way of all documents into another vector space stands. All but RUNNING are final.",
 )
 strawberry.enum(AnswerStepKind, description="What happens before and between an answer's words.")
 strawberry.enum(

@@ -18,6 +18,7 @@ from resolvers import (
     prompts,
     provider_keys,
     reading,
+    reembedding,
     sessions,
     tenants,
 )
@@ -43,6 +44,7 @@ from schema.limits.price import LOADED, NODES, OWN_STATEMENT, PRICE, SEARCH
 from schema.records import Info
 from schema.types.audit import AuditEntryConnection
 from schema.types.chat import ConversationConnection
+from schema.types.embeddings import Embeddings
 from schema.types.identity import ApiKeyConnection, DeviceSessionConnection, InvitationConnection, MemberConnection
 from schema.types.knowledge import DocumentConnection, Passage
 from schema.types.people import AssistantConnection, Tenant, TenantConnection, User
@@ -221,6 +223,15 @@ class Viewer:
             info.context, action=action, actor_id=actor_id, begin=begin, end=end, page=request
         )
         return ConnectionRecord(page, audit_cursor)  # type: ignore[return-value]
+
+    @strawberry.field(
+        description="The vector space that the organisation's documents are in, and their way into another one. Needs "
+        "the role BUSINESS.",
+        metadata={PRICE: OWN_STATEMENT},
+    )
+    async def embeddings(self, info: Info) -> Embeddings:
+        found: Any = await reembedding.embeddings(info.context)
+        return found  # type: ignore[no-any-return]
 
     @strawberry.field(
         description="What retrieval gives for a question: the passages an answer would be grounded in, best first.",

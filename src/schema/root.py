@@ -19,6 +19,7 @@ from schema.messages import MessageMutations
 from schema.prompts import PromptMutations
 from schema.providers import ProviderMutations
 from schema.query import Query
+from schema.reembedding import ReembeddingMutations
 from schema.subscription import Subscription
 from schema.tenants import TenantMutations
 
@@ -34,6 +35,7 @@ Mutation = merge_types(
         AssistantMutations,
         KnowledgeMutations,
         DocumentLifeMutations,
+        ReembeddingMutations,
         MessageMutations,
         AnswerMutations,
     ),

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from core.ids import TenantId, new_id
-from datastores.ingestion import NewChunk, add_chunks, add_embeddings, chunks_without_vector
+from datastores.ingestion import NewChunk, add_chunks
 from datastores.models import Assistant, AssistantDocument, Document, DocumentScope, DocumentStatus
 from datastores.passages import CANDIDATES, find_candidates
 from datastores.postgres import Postgres
 from datastores.transactions import WriteTransaction
+from datastores.vectors import add_embeddings, chunks_without_vector
 
 NEAR, FAR = np.array([[1.0, 0.0, 0.0]]), np.array([[0.6, 0.8, 0.0]])
 MODEL = "three"

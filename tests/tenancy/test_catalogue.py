@@ -26,6 +26,7 @@ PLATFORM_RIGHTS = {
     "assistants": {"SELECT": "", "INSERT": ""},
     "answers": {"SELECT": "tenant_id, id, conversation_id, epoch, status, created_at, stop_requested_at"},
     "documents": {"SELECT": "tenant_id, id, epoch, status, heartbeat_at"},
+    "reembeddings": {"SELECT": "tenant_id, id, epoch, status, leftovers, heartbeat_at"},
     "outbox": {
         "SELECT": "tenant_id, id, topic, payload, created_at, attempts, next_try_at, last_error",
         "INSERT": "tenant_id, id, topic, payload",

@@ -16,6 +16,8 @@ from datastores.models import (
     DocumentScope,
     OutboxEntry,
     ProviderKey,
+    Reembedding,
+    ReembeddingStatus,
     Role,
 )
 from datastores.people import add_user
@@ -150,5 +152,7 @@ async def _second_person_and_assistant(product: Product, tenant_id: TenantId, su
         await add_key(tx, new_id(), user_id, name=f"of {subject}", role=Role.USER, key_hash=b"none", hint="none")
         tx.session.add(ProviderKey(tenant_id=tenant_id, provider="openai", sealed="none", hint="none"))
         tx.session.add(OutboxEntry(tenant_id=tenant_id, topic="test", payload={"about": subject}))
+        called_off = {"model_id": f"of {subject}@3", "status": ReembeddingStatus.CANCELLED}
+        tx.session.add(Reembedding(tenant_id=tenant_id, finished_at=expires_at, **called_off))
     token, _ = signer.issue_access(user_id, tenant_id, session_id)
     return Person(product, token, email, to_global(NodeKind.USER, user_id)), to_global(NodeKind.ASSISTANT, assistant.id)

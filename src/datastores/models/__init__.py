@@ -21,7 +21,15 @@ from datastores.models.identity import (
     RevocationReason,
     Session,
 )
-from datastores.models.knowledge import Chunk, Document, DocumentPage, DocumentStatus, Embedding
+from datastores.models.knowledge import (
+    Chunk,
+    Document,
+    DocumentPage,
+    DocumentStatus,
+    Embedding,
+    Reembedding,
+    ReembeddingStatus,
+)
 from datastores.models.outbox import OutboxEntry
 from datastores.models.people import Assistant, AssistantDocument, DocumentScope, Role, Tenant, User
 from datastores.models.prompts import Prompt, PromptVersion
@@ -57,6 +65,8 @@ __all__ = [
     "Prompt",
     "PromptVersion",
     "ProviderKey",
+    "Reembedding",
+    "ReembeddingStatus",
     "RefreshToken",
     "RevocationReason",
     "Role",

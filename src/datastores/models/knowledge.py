@@ -27,6 +27,15 @@ class DocumentStatus(enum.Enum):
     CANCELLED = "CANCELLED"
 
 
+class ReembeddingStatus(enum.Enum):
+    """Where the way into another vector space stands. All but RUNNING are final, until another one is asked for."""
+
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
 class Document(TenantRow, table=True):
     """An uploaded file, and the job that makes it searchable. `epoch` is another one for each claim of a worker."""
 
@@ -124,3 +133,36 @@ class Embedding(TenantRow, table=True):
     chunk_id: UUID
     model_id: str
     vector: Any = Field(sa_type=HALFVEC)
+
+
+class Reembedding(TenantRow, table=True):
+    """A tenant's last, or only, way into another vector space. `epoch` is another one for each claim of a worker."""
+
+    __tablename__ = "reembeddings"
+    __table_args__ = (
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        sa.UniqueConstraint("tenant_id"),
+        sa.Index(
+            "ix_reembeddings_unfinished",
+            "heartbeat_at",
+            postgresql_where=sa.text("status = 'RUNNING' OR leftovers"),
+        ),
+    )
+
+    model_id: str
+    """The space that it leads to."""
+    status: ReembeddingStatus = Field(default=ReembeddingStatus.RUNNING, sa_type=text_enum(ReembeddingStatus))
+    leftovers: bool = False
+    """Whether there are vectors of spaces that nobody searches any more, to be removed."""
+    chunks_done: int = 0
+    chunks_total: int = 0
+    failure_code: ErrorCode | None = Field(default=None, sa_type=text_enum(ErrorCode))
+    """Of a running one: why it pauses."""
+    failure_message: str | None = None
+    failure_retryable: bool | None = None
+    failures: int = 0
+    """Of the model in a row."""
+    epoch: int = 0
+    heartbeat_at: datetime = moment()
+    created_at: datetime = moment()
+    finished_at: datetime | None = moment(nullable=True)
