@@ -134,7 +134,7 @@ def main() -> None:
         sys.exit(WRONG_SETTING)
     except ValidationError as error:
         for problem in error.errors():
-            name = "_".join(str(part) for part in problem["loc"]).upper()
+            name = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
             print(f"colloquy: {name}: {problem['msg']}.", file=sys.stderr)
         sys.exit(WRONG_SETTING)
 

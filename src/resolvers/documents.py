@@ -185,22 +185,25 @@ async def follow_progress(context: Context, document_id: str) -> AsyncGenerator[
     if not await knowledge.readable_documents(context.reads, person, [wanted]):
         raise RequestError.bad_input("There is no such document.")
     await context.reads.aclose()
-    return _progress(context.services, TenantId(person.tenant_id), wanted)
+    return _progress(context, person, wanted)
 
 
-async def _progress(services: Services, tenant_id: TenantId, document_id: UUID) -> AsyncGenerator[Progress, None]:
+async def _progress(context: Context, person: UserRecord, document_id: UUID) -> AsyncGenerator[Progress, None]:
+    services, tenant_id = context.services, TenantId(person.tenant_id)
     last: DocumentRecord | None = None
     pace_from: tuple[float, int] | None = None
     async with services.live.follow(redis_keys.document_live(tenant_id, document_id)) as feed:
         while True:
             try:
                 async with services.postgres.read(tenant_id) as tx:
-                    record = await knowledge.document_by_id(tx, document_id)
+                    # It may have left the person's scope meanwhile, which ends this as its deletion does.
+                    readable = await knowledge.readable_documents(tx, context.known_person or person, [document_id])
             except (SQLAlchemyError, OSError):
                 record = last  # the database is away: say nothing, look again later
             else:
-                if record is None:
+                if not readable:
                     return
+                (record,) = readable
             if record is not None and record != last:
                 now = time.monotonic()
                 if record.status is DocumentStatus.EMBEDDING and pace_from is None:

@@ -96,10 +96,11 @@ async def update_prompt(
         assert before is not None, "nobody removes what we hold"
         if newest is not None and newest != before.newest:
             return Conflict(f"The newest version is {before.newest} by now. Look at it, and change that.")
+        is_new = text is not None and text != before.text
+        if is_new and before.newest >= MOST_VERSIONS:
+            return Conflict(f"This prompt has {MOST_VERSIONS} versions, the most allowed. Make another one of it.")
         await prompts.change_prompt(tx, wanted, {key: one.strip() for key, one in given.items() if one is not None})
-        if text is not None and text != before.text:
-            if before.newest >= MOST_VERSIONS:
-                return Conflict(f"This prompt has {MOST_VERSIONS} versions, the most allowed. Make another one of it.")
+        if text is not None and is_new:
             await prompts.add_version(tx, wanted, before.newest + 1, text)
         changed = await prompts.prompt_by_id(tx, wanted)
     assert changed is not None, "nobody removes what we hold"

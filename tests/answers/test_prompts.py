@@ -184,7 +184,9 @@ async def test_there_are_only_so_many_prompts_and_versions(person: Person) -> No
         settings, "UPDATE prompt_versions SET number = $2 WHERE prompt_id = $1", uuid_of(prompt_id), MOST_VERSIONS
     )
     await as_owner(settings, more, uuid_of(prompt_id), MOST_VERSIONS)
-    assert (await change(person, prompt_id, text="One more"))["__typename"] == "Conflict"
+    before = await library(person)
+    assert (await change(person, prompt_id, text="One more", name="Changed"))["__typename"] == "Conflict"
+    assert await library(person) == before
     rows = (
         "INSERT INTO prompts (tenant_id, id, name, description, newest) "
         "SELECT $1, gen_random_uuid(), 'x', '', 1 FROM generate_series(1, $2::int)"

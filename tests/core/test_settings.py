@@ -59,7 +59,7 @@ def test_a_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, variabl
     monkeypatch.setenv(variable, value)
     with pytest.raises(ValidationError) as caught:
         Settings()
-    assert [error["loc"] for error in caught.value.errors()] == [(variable.lower(),)]
+    assert [error["loc"][0] for error in caught.value.errors()] == [variable.lower()]
     assert variable.lower() in str(caught.value)
 
 

@@ -9,7 +9,7 @@ import pytest
 from as_owner import contents, owner
 from two_tenants import Tenant, World, missing, present
 
-from owner import set_role
+from owner import as_owner, set_role, uuid_of
 from product import PROGRESS, UPLOAD, OperationFailed, Person, Product
 
 NODE = "query($id: ID!) { node(id: $id) { __typename id } }"
@@ -130,6 +130,18 @@ async def test_below_business_documents_are_read_only_within_the_scope_of_an_ass
     # BUSINESS goes on reading all of it.
     assert len((await tenant.business.query(lists))["viewer"]["documents"]["nodes"]) == 2
     assert None not in (await tenant.business.query(nodes, ids=[document, chunk]))["nodes"]
+
+
+async def test_progress_ends_for_a_user_when_the_document_leaves_that_scope(tenant: Tenant) -> None:
+    document, settings = tenant.ids["Document"], tenant.user.product.settings
+    unfinished = "UPDATE documents SET status = 'EMBEDDING', heartbeat_at = now() + interval '1 hour' WHERE id = $1"
+    await as_owner(settings, unfinished, uuid_of(document))
+    following = tenant.user.subscribe(PROGRESS, "documentProgress", id=document)
+    assert (await anext(following))["status"] == "EMBEDDING"
+    await as_owner(settings, "UPDATE assistants SET document_scope = 'ASSIGNED'")
+    await as_owner(settings, "UPDATE documents SET name = 'Renamed', pages_done = 7 WHERE id = $1", uuid_of(document))
+    await tenant.user.product.services.document_news.tell(tenant.user.tenant_id, uuid_of(document))
+    assert [event async for event in following] == []
 
 
 @pytest.mark.parametrize("question", ["When was the town founded?", "Where does it rain?"])

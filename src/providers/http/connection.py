@@ -126,6 +126,9 @@ class HttpConnection:
 
     async def _looked_up(self, path: str, model: str) -> tuple[int, bool, str]:
         """The status, or 0 without an answer; whether the model is what is missing; what else is to be said of it."""
+        if any(part in ("", ".", "..") for part in model.split("/")):
+            # It would be another path of the server's, which is asked with a key.
+            return 404, True, "no name of a model"
         try:
             async with self._response("GET", f"{path}/{quote(model, safe=':/')}", seconds=_CHECK_SECONDS) as response:
                 if response.status == 200:
