@@ -90,6 +90,8 @@ def test_prefixes_never_change() -> None:
         "ANSWER": "ans",
         "SESSION": "ses",
         "API_KEY": "key",
+        "PROMPT": "prm",
+        "PROVIDER_KEY": "pky",
         "AUDIT_ENTRY": "aud",
     }
 

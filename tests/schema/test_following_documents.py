@@ -25,7 +25,7 @@ from product import OperationFailed, Person, Product, running_product
 from resolvers import follow_documents
 from streams import MULTIPART, SSE, pieces, streamed
 
-FIELDS = "{ id name status progress { pagesDone chunksDone } failure { code } }"
+FIELDS = "{ id name status pageCount progress { pagesDone pagesTotal chunksDone chunksTotal } failure { code } }"
 FOLLOW = f"""subscription($status: [DocumentStatus!], $first: Int) {{ documents(status: $status, first: $first) {{
   __typename ... on DocumentsSnapshot {{ documents {FIELDS} hasMore }}
   ... on DocumentAdded {{ document {FIELDS} }} ... on DocumentChanged {{ document {FIELDS} }}
