@@ -103,7 +103,10 @@ async def change_prompt(tx: WriteTransaction, prompt_id: UUID, values: dict[str,
 
 async def add_version(tx: WriteTransaction, prompt_id: UUID, number: int, text: str) -> None:
     """The newest version of a prompt that is held."""
-    tx.session.add(PromptVersion(tenant_id=tx.tenant_id, prompt_id=prompt_id, number=number, text=text))
+    values = {"tenant_id": tx.tenant_id, "id": new_id(), "prompt_id": prompt_id, "number": number, "text": text}
+    # Not the time of the transaction's beginning: it may have waited for whoever added the one before.
+    now = sa.func.clock_timestamp()
+    await tx.execute(sa.insert(_versions).values(**values, shipped=False, created_at=now))
     own = (_prompts.c.tenant_id == tx.tenant_id, _prompts.c.id == prompt_id)
     await tx.execute(sa.update(_prompts).where(*own).values(newest=number))
 
