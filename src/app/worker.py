@@ -142,11 +142,15 @@ async def _end(loops: Sequence[asyncio.Task[Any]], *workers: _Worker) -> None:
     for task in (*around, *loops):
         if not task.cancelled():
             task.exception()  # asked for, or asyncio would log it
-    for worker in workers:
-        # `Worker.close` would stumble over jobs that were cancelled.
-        worker.tasks.clear()
-        with suppress(*REDIS_ERRORS):
-            await worker.close()
+    # At once: each waits for Redis, which may not answer.
+    await asyncio.gather(*map(_close, workers))
+
+
+async def _close(worker: _Worker) -> None:
+    # `Worker.close` would stumble over jobs that were cancelled.
+    worker.tasks.clear()
+    with suppress(*REDIS_ERRORS):
+        await worker.close()
 
 
 async def _ended_within(seconds: float, tasks: Iterable[asyncio.Task[Any]]) -> None:
