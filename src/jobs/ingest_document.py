@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import DocumentError, ErrorCode, FailureError, ProviderError
 from core.ids import TenantId
-from core.tasks import end_tasks, see_through, to_its_end
+from core.tasks import end_tasks, to_its_end
 from datastores import ingestion
 from datastores import vectors as document_vectors
 from datastores.ingestion import ClaimedDocument, DocumentTakenError, NewChunk
@@ -31,13 +31,12 @@ from ingest.chunks import chunk_page
 from ingest.pages import DocumentOpened, ParsedPage, ParserLimits
 from ingest.parser import parse
 from ingest.sniff import ContentType
+from jobs.claims import given_back
 from jobs.services import JobServices
 from providers.base import EmbeddingProvider
 
 MAX_VANISHED = 3
 """A document that so many workers did not survive is not given to a fourth."""
-RELEASE_SECONDS = 3.0
-"""How long a worker that shuts down tries to give a document back."""
 LOOK_SECONDS = 0.4
 """How often a worker looks whether the document is still its own."""
 BEAT_SECONDS = ingestion.STALE_AFTER.total_seconds() / 3
@@ -67,12 +66,8 @@ async def ingest_document(ctx: dict[str, Any], tenant: str, document: str) -> No
     if claimed is None:
         return
     job = _Ingestion(services, tenant_id, document_id, claimed)
-    try:
+    async with given_back(job.release):
         await _run(job, document)
-    except asyncio.CancelledError:
-        # The worker is shutting down: the next one need not wait until this claim looks dead.
-        await see_through(when_back(job.release), RELEASE_SECONDS)
-        raise
 
 
 async def _run(job: _Ingestion, document: str) -> None:

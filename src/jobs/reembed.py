@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import ProviderError
 from core.ids import TenantId
-from core.tasks import end_tasks, see_through
+from core.tasks import end_tasks
 from datastores import reembedding
 from datastores.ingestion import STALE_AFTER
 from datastores.models import ReembeddingStatus
@@ -28,7 +28,8 @@ from datastores.outages import is_outage, when_back
 from datastores.postgres import Purpose
 from datastores.reembedding import ClaimedReembedding, ReembeddingTakenError
 from datastores.vector_indexes import is_indexed
-from jobs.ingest_document import CHUNK_BATCH, RELEASE_SECONDS, embed_batch
+from jobs.claims import given_back
+from jobs.ingest_document import CHUNK_BATCH, embed_batch
 from jobs.services import JobServices
 from providers.base import EmbeddingProvider
 
@@ -54,12 +55,8 @@ async def reembed(ctx: dict[str, Any], tenant: str, reembedding_id: str) -> None
     if claimed is None:
         return
     job = _Slice(services, tenant_id, wanted, claimed)
-    try:
+    async with given_back(job.release):
         await _run(job)
-    except asyncio.CancelledError:
-        # The worker is shutting down: the next one need not wait until this claim looks dead.
-        await see_through(when_back(job.release), RELEASE_SECONDS)
-        raise
 
 
 async def sweep_reembeddings(ctx: dict[str, Any]) -> int:

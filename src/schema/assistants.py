@@ -21,8 +21,9 @@ _OPTIONAL = ("prompt_id", "prompt_version", "language", "provider", "model", "fa
 
 
 @strawberry.input
-class CreateAssistantInput:
-    name: str = strawberry.field(description="1 to 100 characters.")
+class _Choice:
+    """What is told of in the same words wherever it is chosen."""
+
     instructions: str | None = strawberry.field(
         default=UNSET, description="What the model is told beside the rules, at most 8,000 characters."
     )
@@ -37,6 +38,19 @@ class CreateAssistantInput:
         description="In which it answers, as `English` or `Swiss German`; 1 to 50 characters. Null: in that of the "
         "question.",
     )
+    fallback_providers: list[str] | None = strawberry.field(
+        default=UNSET,
+        description="Asked in this order, each with its default model, when the provider fails before its first word; "
+        "there must be a key for each. Empty: nobody else. Null: as the deployment is set up.",
+    )
+    context_tokens: int | None = strawberry.field(
+        default=UNSET, description="Of a prompt, 500 to 2,000,000. Null: as the deployment is set up."
+    )
+
+
+@strawberry.input
+class CreateAssistantInput(_Choice):
+    name: str = strawberry.field(description="1 to 100 characters.")
     provider: str | None = strawberry.field(
         default=UNSET,
         description="Who answers: `local`, `gemini`, `openai` or `anthropic`; there must be a key for it. Null: the "
@@ -46,16 +60,8 @@ class CreateAssistantInput:
         default=UNSET,
         description="A model of that provider, which is asked whether it has it. Null: the provider's default model.",
     )
-    fallback_providers: list[str] | None = strawberry.field(
-        default=UNSET,
-        description="Asked in this order, each with its default model, when the provider fails before its first word; "
-        "there must be a key for each. Empty: nobody else. Null: as the deployment is set up.",
-    )
     temperature: float | None = strawberry.field(
         default=UNSET, description="0 to 2, with `anthropic` 0 to 1; 0.2 by default."
-    )
-    context_tokens: int | None = strawberry.field(
-        default=UNSET, description="Of a prompt, 500 to 2,000,000. Null: as the deployment is set up."
     )
     cache_answers: bool | None = strawberry.field(
         default=UNSET, description="Whether an answer to the same prompt may be given again; true by default."
@@ -72,23 +78,9 @@ class CreateAssistantPayload:
 
 
 @strawberry.input(description="What is not given stays as it is.")
-class UpdateAssistantInput:
+class UpdateAssistantInput(_Choice):
     assistant_id: strawberry.ID
     name: str | None = strawberry.field(default=UNSET, description="1 to 100 characters.")
-    instructions: str | None = strawberry.field(
-        default=UNSET, description="What the model is told beside the rules, at most 8,000 characters."
-    )
-    prompt_id: strawberry.ID | None = strawberry.field(
-        default=UNSET, description="Its system prompt, of `Viewer.prompts`. Null: the product's own."
-    )
-    prompt_version: int | None = strawberry.field(
-        default=UNSET, description="Of the prompt. Null, and where another prompt is named without one: the newest."
-    )
-    language: str | None = strawberry.field(
-        default=UNSET,
-        description="In which it answers, as `English` or `Swiss German`; 1 to 50 characters. Null: in that of the "
-        "question.",
-    )
     provider: str | None = strawberry.field(
         default=UNSET,
         description="As in `createAssistant`. Another one than before, without a model, has its default model.",
@@ -96,15 +88,7 @@ class UpdateAssistantInput:
     model: str | None = strawberry.field(
         default=UNSET, description="As in `createAssistant`. Null: the provider's default model."
     )
-    fallback_providers: list[str] | None = strawberry.field(
-        default=UNSET,
-        description="Asked in this order, each with its default model, when the provider fails before its first word; "
-        "there must be a key for each. Empty: nobody else. Null: as the deployment is set up.",
-    )
     temperature: float | None = strawberry.field(default=UNSET, description="0 to 2, with `anthropic` 0 to 1.")
-    context_tokens: int | None = strawberry.field(
-        default=UNSET, description="Of a prompt, 500 to 2,000,000. Null: as the deployment is set up."
-    )
     cache_answers: bool | None = strawberry.field(
         default=UNSET, description="Whether an answer to the same prompt may be given again."
     )
