@@ -17,7 +17,7 @@ _documents, _tenants = table(Document), table(Tenant)
 _FAILURE = ("failure_code", "failure_message", "failure_retryable")
 
 
-async def hold_documents(tx: WriteTransaction) -> None:
+async def hold_additions(tx: WriteTransaction) -> None:
     """Let nobody else add a document to the tenant, or bring one back, until this transaction ends."""
     # Not for what refers to the tenant: every row does.
     await tx.rows(sa.select(_tenants.c.id).where(_tenants.c.id == tx.tenant_id).with_for_update(key_share=True))

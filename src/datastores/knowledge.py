@@ -8,9 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 
-from core.ids import new_id
 from datastores.models import (
     Assistant,
     AssistantDocument,
@@ -136,12 +134,6 @@ async def live_copy_of(reads: Reads, document_id: UUID) -> DocumentRecord | None
         _documents.c.status.not_in(_ENDED),
     )
     return await reads.first(DocumentRecord, statement)
-
-
-async def assign(tx: WriteTransaction, assistant_id: UUID, document_id: UUID) -> None:
-    """Add the document to the assistant's scope; nothing happens where it is in it."""
-    values = {"tenant_id": tx.tenant_id, "id": new_id(), "assistant_id": assistant_id, "document_id": document_id}
-    await tx.execute(insert(_assigned).values(values).on_conflict_do_nothing())
 
 
 async def existing_chunks(reads: Reads, ids: Sequence[UUID]) -> set[UUID]:

@@ -84,7 +84,7 @@ async def retry_document(
     tenant_id = TenantId(person.tenant_id)
     async with context.write() as tx:
         # As uploads do: none may bring the same bytes between the look and the change.
-        await document_changes.hold_documents(tx)
+        await document_changes.hold_additions(tx)
         found = await document_changes.hold(tx, wanted)
         if found is None:
             return NotFound.of("document")

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.errors import DocumentError, ErrorCode, RequestError
 from core.ids import NodeKind, TenantId, new_id
 from core.security import ForgedLinkError, InvalidTokenError
-from datastores import document_changes, file_removals, knowledge, people, redis_keys, tenants
+from datastores import assistants, document_changes, file_removals, knowledge, people, redis_keys, tenants
 from datastores.files import FileTooLargeError, StoredFile
 from datastores.models import Document, DocumentStatus
 from datastores.pages import Page, PageRequest
@@ -148,7 +148,7 @@ async def _record(
 ) -> DocumentRecord | DuplicateDocument | QuotaExceeded:
     async with context.write() as tx:
         # One upload at a time looks and adds: what is there once it may is all that was there before.
-        await document_changes.hold_documents(tx)
+        await document_changes.hold_additions(tx)
         copy = await knowledge.live_copy(tx, stored.sha256)
         if copy is None:
             if (refused := await quotas.refusal(tx, context.services.settings, stored.byte_size)) is not None:
@@ -169,7 +169,7 @@ async def _record(
         if assistant_id is not None:
             if await people.assistant_or_default(tx, assistant_id) is None:
                 raise _NoAssistantError
-            await knowledge.assign(tx, assistant_id, document_id if copy is None else copy.id)
+            await assistants.assign(tx, assistant_id, [document_id if copy is None else copy.id])
         record = copy or await knowledge.document_by_id(tx, document_id)
     assert record is not None
     return record if copy is None else DuplicateDocument.of(copy)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from conversing import attempts, retries, text_of
@@ -31,22 +31,12 @@ from owner import as_owner
 from product import Person, Product, running_product
 from wire import anthropic, in_time
 
-if TYPE_CHECKING:
-    from conftest import SettingsOn
-
 VEXHOLM = b"The capital of Norlandia is Vexholm. It was founded in 1432 by Queen Astrid.\n"
 QUESTION = "When was Vexholm founded?"
 ANSWER: list[Step] = [
     *(Begin(120), Block(), Ping(), Say("In 14"), Say("32 ["), Say("1]."), Stop("end_turn", 14), End()),
 ]
 OVERLOADED = Refuse(529, {"type": "overloaded_error", "message": "Overloaded"})
-
-
-@pytest.fixture(scope="module")
-def lasting(settings_on: SettingsOn, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Settings with a database of this file's own."""
-    with settings_on(template, tmp_path_factory.mktemp("lasting")) as settings:
-        yield settings
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
 
 import pytest
 from conversing import retries, text_of
@@ -15,18 +14,8 @@ from openai_server import Cut, Refuse, Until
 from product import Person, Product, running_product
 from wire import in_time, openai_embeddings
 
-if TYPE_CHECKING:
-    from conftest import SettingsOn
-
 DOCUMENT = b"Vexholm was founded in 1432 by Queen Astrid.\n"
 QUESTION = "When was Vexholm founded?"
-
-
-@pytest.fixture(scope="module")
-def lasting(settings_on: SettingsOn, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Settings with a database of this file's own."""
-    with settings_on(template, tmp_path_factory.mktemp("lasting")) as settings:
-        yield settings
 
 
 @pytest.fixture(scope="module")

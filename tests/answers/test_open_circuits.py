@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from choosing import ask, assistant, create, update
@@ -20,19 +20,10 @@ from product import Person, Product, running_product
 from providers.circuits import CircuitOpenError
 from wire import anthropic, in_time, openai
 
-if TYPE_CHECKING:
-    from conftest import SettingsOn
-
 QUESTION = "When was Vexholm founded?"
 ANSWER: list[Step] = [Say("In 1432."), Say(finish="stop"), Usage(10, 2), Done()]
 HEALTH = "{ viewer { providers { name health { state calls failures failureRate lastFailureAt lastFailureCode } } } }"
 SET = 'mutation { setProviderKey(input: {provider: "openai", key: "sk-own-0123456789"}) { __typename } }'
-
-
-@pytest.fixture(scope="module")
-def lasting(settings_on: SettingsOn, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with settings_on(template, tmp_path_factory.mktemp("lasting")) as settings:
-        yield settings
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -15,9 +15,6 @@ from openai_server import Cut, Data, Done, OpenAIServer, Raw, Say, Step, Until, 
 from owner import as_owner
 from product import Person, Product, running_product
 from wire import in_time, openai
-
-if TYPE_CHECKING:
-    from conftest import SettingsOn
 
 VEXHOLM = (
     b"The capital of Norlandia is Vexholm. It was founded in 1432 by Queen Astrid.\n\n"
@@ -32,13 +29,6 @@ ANSWER: list[Step] = [
     Usage(120, 14),
     Done(),
 ]
-
-
-@pytest.fixture(scope="module")
-def lasting(settings_on: SettingsOn, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Settings with a database of this file's own."""
-    with settings_on(template, tmp_path_factory.mktemp("lasting")) as settings:
-        yield settings
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from choosing import ask, assistant, create
@@ -25,9 +25,6 @@ from product import Person, Product, running_product
 from providers import own_keys
 from wire import gemini, in_time, openai
 
-if TYPE_CHECKING:
-    from conftest import SettingsOn
-
 QUESTION = "When was Vexholm founded?"
 ANSWER: list[Step] = [Say("In 1432."), Say(finish="stop"), Usage(10, 2), Done()]
 KEY, OTHER_KEY, PLATFORM_KEY = "sk-tenant-0123456789-abcd", "sk-other-9876543210-wxyz", "sk-platform-5555"
@@ -37,12 +34,6 @@ SET = f"""mutation($input: SetProviderKeyInput!) {{ setProviderKey(input: $input
 REMOVE = f"""mutation($input: RemoveProviderKeyInput!) {{ removeProviderKey(input: $input) {{ __typename
   ... on RemoveProviderKeyPayload {{ provider }} {ERRORS} }} }}"""
 PROVIDERS = "{ viewer { providers { name defaultModel platformKey ownKey { provider hint } } } }"
-
-
-@pytest.fixture(scope="module")
-def lasting(settings_on: SettingsOn, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with settings_on(template, tmp_path_factory.mktemp("lasting")) as settings:
-        yield settings
 
 
 @pytest.fixture(scope="module")

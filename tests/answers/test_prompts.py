@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from choosing import ask, assistant, create, update
@@ -20,9 +20,6 @@ from owner import as_owner, uuid_of
 from product import Person, Product, running_product
 from resolvers.prompts import MOST_PROMPTS, MOST_VERSIONS
 from wire import openai
-
-if TYPE_CHECKING:
-    from conftest import SettingsOn
 
 VEXHOLM = b"The capital of Norlandia is Vexholm. It was founded in 1432 by Queen Astrid.\n"
 QUESTION = "When was Vexholm founded?"
@@ -40,12 +37,6 @@ VERSIONS = """query($id: ID!, $first: Int, $after: String) { viewer {
 RENDER = """query($assistant: ID!, $question: String!, $prompt: ID, $version: Int, $text: String) { viewer {
   renderPrompt(assistantId: $assistant, question: $question, promptId: $prompt, promptVersion: $version, text: $text) {
     system message provider model temperature passageCount passagesCut estimatedTokens contextTokens } } }"""
-
-
-@pytest.fixture(scope="module")
-def lasting(settings_on: SettingsOn, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with settings_on(template, tmp_path_factory.mktemp("lasting")) as settings:
-        yield settings
 
 
 @pytest.fixture(scope="module")

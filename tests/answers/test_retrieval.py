@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,20 +21,11 @@ from product import Person, Product, running_product
 from rerank_server import Fault, RerankServer, rerank_server
 from wire import in_time, openai, openai_embeddings
 
-if TYPE_CHECKING:
-    from conftest import SettingsOn
-
 PASSAGES = """query($q: String!) { viewer { passages(query: $q, first: 10) {
   score distance page chunk { text } document { name } } } }"""
 QUOTED = """query($id: ID!) { node(id: $id) { ... on Answer { citations {
   quote start end page chunk { start end text } document { page(number: 1) { text } } } } } }"""
 SAYS = [Say("So it is"), Say(" [1]."), Say(finish="stop"), Done()]
-
-
-@pytest.fixture(scope="module")
-def lasting(settings_on: SettingsOn, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with settings_on(template, tmp_path_factory.mktemp("lasting")) as settings:
-        yield settings
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
 
 import pytest
 from conversing import attempts, retries, text_of
@@ -19,18 +18,8 @@ from product import Person, Product, running_product
 from providers.registry import Providers
 from wire import in_time, openai
 
-if TYPE_CHECKING:
-    from conftest import SettingsOn
-
 QUESTION = "When was Vexholm founded?"
 ANSWER: list[Step] = [Say("In 1432."), Say(finish="stop"), Done()]
-
-
-@pytest.fixture(scope="module")
-def lasting(settings_on: SettingsOn, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Settings with a database of this file's own."""
-    with settings_on(template, tmp_path_factory.mktemp("lasting")) as settings:
-        yield settings
 
 
 @pytest.fixture(scope="module")
