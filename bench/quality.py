@@ -114,8 +114,7 @@ async def measure(url: str, errors: bool) -> None:
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=1)
     async with aiohttp.ClientSession(connector=connector) as http:
         await up(http, url)
-        client = Client(http, url)
-        await client.sign_up()
+        client = await Client.sign_up(http, url, "bench")
         texts = [(shown(name, document), path) for name in SETS for document, path in files(name).items()]
         for name, path in texts:
             await client.upload(name, path.read_bytes())

@@ -7,7 +7,7 @@ import json
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import orjson
@@ -112,7 +112,7 @@ class Person:
         self._http, self._url, self._token = http, url, token
 
     @classmethod
-    async def sign_up(cls, http: aiohttp.ClientSession, url: str, name: str) -> Person:
+    async def sign_up(cls, http: aiohttp.ClientSession, url: str, name: str) -> Self:
         """The first person of a new organisation."""
         values = {"organization": name, "name": name, "email": f"{name}@example.test", "password": "a good password"}
         person = cls(http, url, "")
@@ -120,19 +120,26 @@ class Person:
         return person
 
     async def query(self, query: str, values: dict[str, Any]) -> dict[str, Any]:
-        """The one field of a mutation's data. What is refused for now is asked again when it may be."""
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        body = {"query": query, "variables": {"input": values}}
+        """The one field of a mutation's data. Raises AssertionError where it is a refusal."""
+        (result,) = (await self.data(query, input=values)).values()
+        if "code" in result:
+            raise AssertionError(result)
+        return result  # type: ignore[no-any-return]
+
+    async def data(self, query: str, **variables: Any) -> dict[str, Any]:
+        """What an operation gives. What is refused for now is asked again when it may be."""
+        body = {"query": query, "variables": variables}
         while True:
-            async with self._http.post(f"{self._url}/graphql", json=body, headers=headers) as response:
+            async with self._http.post(f"{self._url}/graphql", json=body, headers=self.headers) as response:
                 found = json.loads(await response.read())
-            if found.get("errors"):
-                await _refused(found["errors"])
-                continue
-            (result,) = found["data"].values()
-            if "code" in result:
-                raise AssertionError(result)
-            return result  # type: ignore[no-any-return]
+            if not found.get("errors"):
+                return found["data"]  # type: ignore[no-any-return]
+            await _refused(found["errors"])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """By which requests are the person's."""
+        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
 
     async def conversation(self) -> str:
         return (await self.query(START, {}))["conversation"]["id"]  # type: ignore[no-any-return]
