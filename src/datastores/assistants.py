@@ -10,18 +10,18 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from core.ids import new_id
-from datastores.models import Assistant, AssistantDocument, Conversation, Document, Tenant
+from datastores.models import Assistant, AssistantDocument, Conversation, Document
 from datastores.records import AssistantRecord, select_record, table
+from datastores.tenants import hold_tenant
 from datastores.transactions import Reads, WriteTransaction
 
 _assistants, _assigned, _documents = table(Assistant), table(AssistantDocument), table(Document)
-_conversations, _tenants = table(Conversation), table(Tenant)
+_conversations = table(Conversation)
 
 
 async def hold_assistants(tx: WriteTransaction) -> int:
     """How many assistants the tenant has; nobody adds or removes one until this transaction ends."""
-    tenant = sa.select(_tenants.c.id).where(_tenants.c.id == tx.tenant_id)
-    await tx.rows(tenant.with_for_update(key_share=True))
+    await hold_tenant(tx)
     count = sa.select(sa.func.count()).select_from(_assistants).where(_assistants.c.tenant_id == tx.tenant_id)
     return int(await tx.scalar(count))
 

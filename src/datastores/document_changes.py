@@ -9,18 +9,18 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from datastores.ingestion import VANISHED, remove_unless_whole
-from datastores.models import Document, DocumentStatus, Tenant
+from datastores.models import Document, DocumentStatus
 from datastores.records import DocumentRecord, select_record, table
+from datastores.tenants import hold_tenant
 from datastores.transactions import WriteTransaction
 
-_documents, _tenants = table(Document), table(Tenant)
+_documents = table(Document)
 _FAILURE = ("failure_code", "failure_message", "failure_retryable")
 
 
 async def hold_additions(tx: WriteTransaction) -> None:
     """Let nobody else add a document to the tenant, or bring one back, until this transaction ends."""
-    # Not for what refers to the tenant: every row does.
-    await tx.rows(sa.select(_tenants.c.id).where(_tenants.c.id == tx.tenant_id).with_for_update(key_share=True))
+    await hold_tenant(tx)
 
 
 async def hold(tx: WriteTransaction, document_id: UUID) -> DocumentRecord | None:

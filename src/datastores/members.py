@@ -7,12 +7,13 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from datastores.models import Conversation, Role, Tenant, User
+from datastores.models import Conversation, Role, User
 from datastores.pages import Page, PageRequest, keyset_page
 from datastores.records import UserRecord, select_record, table
+from datastores.tenants import hold_tenant
 from datastores.transactions import Reads, WriteTransaction
 
-_users, _tenants, _conversations = table(User), table(Tenant), table(Conversation)
+_users, _conversations = table(User), table(Conversation)
 
 
 async def members(reads: Reads, request: PageRequest) -> Page[UserRecord]:
@@ -24,9 +25,7 @@ async def members(reads: Reads, request: PageRequest) -> Page[UserRecord]:
 
 async def hold_members(tx: WriteTransaction) -> None:
     """Let nobody else change the tenant's members until this transaction ends: who is the last of a role stays so."""
-    # Not for what refers to the tenant: every row does.
-    tenant = sa.select(_tenants.c.id).where(_tenants.c.id == tx.tenant_id)
-    await tx.rows(tenant.with_for_update(key_share=True))
+    await hold_tenant(tx)
 
 
 async def somebody_else(tx: WriteTransaction, user_id: UUID, roles: Sequence[Role]) -> bool:

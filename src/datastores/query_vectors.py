@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -13,6 +12,7 @@ import structlog
 from redis.asyncio import Redis
 
 from core.ids import TenantId
+from core.own_time import others_within
 from datastores import redis_keys
 from datastores.redis_client import REDIS_ERRORS, REQUEST_SECONDS
 
@@ -37,7 +37,7 @@ class QueryVectors:
         if not self._ttl:
             return None
         try:
-            async with asyncio.timeout(REQUEST_SECONDS):
+            async with others_within(REQUEST_SECONDS):
                 found = await self._cache.get(self._key(tenant_id, model_id, text))
         except REDIS_ERRORS as error:
             log.info("no cached query vectors", error=type(error).__name__)
@@ -51,7 +51,7 @@ class QueryVectors:
         if not self._ttl:
             return
         try:
-            async with asyncio.timeout(REQUEST_SECONDS):
+            async with others_within(REQUEST_SECONDS):
                 value = vector.astype(_FORM).tobytes()
                 await self._cache.set(self._key(tenant_id, model_id, text), value, ex=self._ttl)
         except REDIS_ERRORS as error:

@@ -26,7 +26,7 @@ from datastores.models import Chunk, Document, DocumentStatus, Embedding, Reembe
 from datastores.records import ReembeddingRecord, select_record, table
 from datastores.tenants import suspended
 from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
-from datastores.vectors import StoredChunk, add_embeddings
+from datastores.vectors import StoredChunk, add_embeddings, has_vector
 
 _rows, _tenants, _embeddings = table(Reembedding), table(Tenant), table(Embedding)
 _chunks, _documents = table(Chunk), table(Document)
@@ -234,15 +234,10 @@ def _searchable() -> sa.FromClause:
 
 
 def _missing(reads: Reads, model_id: str) -> sa.Select[Any]:
-    there = sa.exists().where(
-        _embeddings.c.tenant_id == _chunks.c.tenant_id,
-        _embeddings.c.model_id == model_id,
-        _embeddings.c.chunk_id == _chunks.c.id,
-    )
     return (
         sa.select(_chunks.c.id, _chunks.c.ordinal, _chunks.c.text)
         .select_from(_searchable())
-        .where(_chunks.c.tenant_id == reads.tenant_id, ~there)
+        .where(_chunks.c.tenant_id == reads.tenant_id, ~has_vector(model_id))
     )
 
 

@@ -12,7 +12,7 @@ from core.ids import TenantId
 from datastores.models import Tenant
 from datastores.pages import Page, PageRequest, narrow, page_of
 from datastores.records import TenantRecord, select_record, table
-from datastores.transactions import PlatformTransaction, Reads
+from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
 
 _tenants = table(Tenant)
 PLATFORM_TENANT = TenantId(UUID("00000000-0000-7000-8000-000000000000"))
@@ -65,6 +65,15 @@ async def tenant_ids(tx: PlatformTransaction) -> list[TenantId]:
 async def tenant_by_id(tx: PlatformTransaction, tenant_id: UUID) -> TenantRecord | None:
     """Any tenant."""
     return await tx.first(TenantRecord, select_record(TenantRecord).where(_tenants.c.id == tenant_id))
+
+
+async def hold_tenant(tx: WriteTransaction) -> None:
+    """Let nobody else hold the transaction's own tenant until it ends: for what is counted of a tenant and then added.
+
+    Not for what refers to the tenant: every row does.
+    """
+    held = sa.select(_tenants.c.id).where(_tenants.c.id == tx.tenant_id)
+    await tx.rows(held.with_for_update(key_share=True))
 
 
 async def hold_tenants(tx: PlatformTransaction, tenant_ids: Collection[UUID]) -> None:

@@ -29,22 +29,26 @@ class StoredChunk:
     text: str
 
 
-async def chunks_without_vector(
-    reads: Reads, document_id: UUID, model_id: str, after: int, limit: int
-) -> list[StoredChunk]:
-    """The document's next chunks after number `after` that the model has made no vector of, in order."""
-    embedded = sa.exists().where(
+def has_vector(model_id: str) -> sa.ColumnElement[bool]:
+    """Whether the model has made a vector of a chunk, as a condition of a statement about chunks."""
+    return sa.exists().where(
         _embeddings.c.tenant_id == _chunks.c.tenant_id,
         _embeddings.c.model_id == model_id,
         _embeddings.c.chunk_id == _chunks.c.id,
     )
+
+
+async def chunks_without_vector(
+    reads: Reads, document_id: UUID, model_id: str, after: int, limit: int
+) -> list[StoredChunk]:
+    """The document's next chunks after number `after` that the model has made no vector of, in order."""
     statement = (
         sa.select(_chunks.c.id, _chunks.c.ordinal, _chunks.c.text)
         .where(
             _chunks.c.tenant_id == reads.tenant_id,
             _chunks.c.document_id == document_id,
             _chunks.c.ordinal > after,
-            ~embedded,
+            ~has_vector(model_id),
         )
         .order_by(_chunks.c.ordinal)
         .limit(limit)
