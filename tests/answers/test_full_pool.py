@@ -39,8 +39,7 @@ async def test_an_answer_that_finds_no_connection_for_its_end_waits_for_one(
             wait.event.set()
             refused = (await person.raw(VIEWER))["errors"][0]["extensions"]
             assert refused["code"] == "RATE_LIMITED"
-            # For longer than anybody else waits.
-            await asyncio.sleep(3 * WAIT_SECONDS)
+            await asyncio.sleep(3 * WAIT_SECONDS)  # for longer than anybody else waits, which is what is tried
         events = await in_time(following)
         assert text_of(events) == TEXT
         assert events[-1]["__typename"] == "AnswerCompleted"

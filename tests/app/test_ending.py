@@ -65,5 +65,6 @@ def test_whoever_handled_the_signal_before_is_called_as_well() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_one_that_has_not_begun_ends_at_once_whatever_it_waits_for(number: int) -> None:
+    # As one that asks a server which does not answer: for far longer than a test may take.
     start = 'print("ready", flush=True); time.sleep(60)'
     assert _told("pass", number, start) == (-number, [])

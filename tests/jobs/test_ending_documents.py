@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import psutil
 import pytest
-from ingesting import OneByOne, Queued, a_parser, batches, job_services, log_lines, queued
+from ingesting import OneByOne, Queued, a_parser, batches, log_lines, queued
 
 import pdfs
 from core.settings import Settings
@@ -16,18 +15,11 @@ from jobs.services import JobServices
 from lifecycle import CANCEL, DELETE, RETRY, assert_nothing_left, change, found
 from owner import kept_files, until
 from product import PROGRESS, Person, Product, running_product
-from wire import GeminiServer, Until, gemini
+from wire import GeminiServer, Until
 
 pytestmark = pytest.mark.long
 ENDS_WITHIN = 1.0
 """Seconds from the mutation's beginning."""
-
-
-@pytest.fixture
-async def gemini_and_settings(settings: Settings, tmp_path: Path) -> AsyncIterator[tuple[GeminiServer, Settings]]:
-    """The vendor, and settings of a product whose vectors are the vendor's."""
-    async with gemini(settings, tmp_path, embedding_provider="gemini", chat_provider="local") as both:
-        yield both
 
 
 @pytest.fixture
@@ -41,13 +33,6 @@ async def idle(gemini_and_settings: tuple[GeminiServer, Settings]) -> AsyncItera
     """A product without a worker."""
     async with running_product(gemini_and_settings[1], worker=False) as product:
         yield product
-
-
-@pytest.fixture
-async def services(idle: Product) -> AsyncIterator[JobServices]:
-    """What a worker has."""
-    async with job_services(idle.settings) as made:
-        yield made
 
 
 async def _in_the_parser(

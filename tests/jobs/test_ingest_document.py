@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import asyncpg
@@ -31,20 +31,6 @@ from wire import relayed
 pytestmark = pytest.mark.long
 
 TEXT = b"The harbour of Vexholm freezes in December.\n"
-
-
-@pytest.fixture
-async def idle(settings: Settings) -> AsyncIterator[Product]:
-    """A product without a worker."""
-    async with running_product(settings, worker=False) as product:
-        yield product
-
-
-@pytest.fixture
-async def services(settings: Settings) -> AsyncIterator[JobServices]:
-    """What a worker has."""
-    async with job_services(settings) as made:
-        yield made
 
 
 async def test_a_job_that_runs_again_changes_nothing(idle: Product, services: JobServices) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,17 +17,11 @@ from jobs.services import JobServices
 from lifecycle import RETRY, change, found
 from owner import as_owner, until
 from product import Product, running_product
-from wire import Fail, GeminiServer, Until, gemini
+from wire import Fail, GeminiServer, Until
 
 STATUS = grpc.StatusCode
 TEXT = b"The harbour of Vexholm freezes in December.\n"
 UNAVAILABLE = Fail(STATUS.UNAVAILABLE)
-
-
-@pytest.fixture
-async def gemini_and_settings(settings: Settings, tmp_path: Path) -> AsyncIterator[tuple[GeminiServer, Settings]]:
-    async with gemini(settings, tmp_path, embedding_provider="gemini", chat_provider="local") as both:
-        yield both
 
 
 @pytest.fixture
@@ -42,13 +35,6 @@ async def idle(gemini_and_settings: tuple[GeminiServer, Settings]) -> AsyncItera
     """A product without a worker, whose new tenants' vectors are Gemini's."""
     async with running_product(gemini_and_settings[1], worker=False) as product:
         yield product
-
-
-@pytest.fixture
-async def services(idle: Product) -> AsyncIterator[JobServices]:
-    """What a worker has."""
-    async with job_services(idle.settings) as made:
-        yield made
 
 
 @pytest.fixture(autouse=True)

@@ -11,32 +11,17 @@ from pathlib import Path
 import aiohttp
 import asyncpg
 import pytest
-from ingesting import job_services, log_lines
+from ingesting import log_lines
 
 from api_process import ApiProcess
 from app.embedded.ports import free_port
-from core.settings import Settings
 from jobs.services import JobServices
 from jobs.sweep_files import sweep_files
 from lifecycle import DELETE, WAITING, assert_nothing_left, change, removals
 from owner import as_owner, counts, kept_files, until
-from product import Person, Product, running_product
+from product import Person, Product
 
 TEXT = b"The harbour of Vexholm freezes in December.\n"
-
-
-@pytest.fixture
-async def idle(settings: Settings) -> AsyncIterator[Product]:
-    """A product without a worker."""
-    async with running_product(settings, worker=False) as product:
-        yield product
-
-
-@pytest.fixture
-async def services(settings: Settings) -> AsyncIterator[JobServices]:
-    """What a worker has."""
-    async with job_services(settings) as made:
-        yield made
 
 
 @asynccontextmanager
