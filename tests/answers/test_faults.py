@@ -20,6 +20,7 @@ from core.tasks import end_tasks
 from datastores.answer_attempts import HANDED_OVER
 from owner import as_owner, until, uuid_of
 from product import Person, Product, running_product
+from redis_faults import cut_live_channels
 from wire import relayed
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(60)]
@@ -94,7 +95,7 @@ async def test_the_listening_connection_cut_in_mid_answer_loses_nothing(slow: Se
         async for event in person.follow(answer_id):
             events.append(event)
             if len(events) == 6:
-                await product.services.redis.client_kill_filter(_type="pubsub")
+                await cut_live_channels(product.services.redis)
         await _check(person, answer_id, events)
         assert [e.get("firstSequence", e["sequence"]) for e in events] == list(range(1, len(events) + 1))
 

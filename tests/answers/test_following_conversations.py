@@ -17,6 +17,7 @@ from core.settings import Settings
 from datastores.conversation_changes import MOST_CHANGES
 from owner import as_owner, uuid_of
 from product import OperationFailed, Person, Product, running_product
+from redis_faults import cut_live_channels
 from wire import GeminiServer, Until, gemini, in_time
 
 CONVERSATION = """subscription($id: ID!, $after: String) { conversation(id: $id, after: $after) { __typename
@@ -259,7 +260,7 @@ async def test_devices_that_come_and_go_miss_nothing_and_are_told_nothing_twice(
                 place = replace(person, product=chance.choice((one, two)))
                 sent = [await asked(place, conversation, QUESTION) for _ in range(chance.randrange(1, 3))]
                 if number == 3:
-                    await one.services.redis.client_kill_filter(_type="pubsub")
+                    await cut_live_channels(one.services.redis)
                 await followed(place, sent[-1])
             done.set()
         expected = await stored(settings, conversation)

@@ -18,6 +18,7 @@ from core.ids import new_id
 from core.settings import Settings
 from owner import as_owner, set_role, short_lived
 from product import PROGRESS, Person, Product, running_product
+from redis_faults import cut_live_channels
 from wire import Say, Until, gemini
 
 WITHIN = 2.0
@@ -76,8 +77,8 @@ async def test_signing_out_while_redis_is_deaf_ends_it_too(idle: Product) -> Non
     person = await idle.sign_up()
     async with following(person) as socket:
         await as_owner(idle.settings, "UPDATE sessions SET revoked_at = now() WHERE id = $1", person.session_id)
-        await idle.services.redis.flushall()
-        await idle.services.redis.client_kill_filter(_type="pubsub")
+        await idle.services.redis.flushdb()
+        await cut_live_channels(idle.services.redis)
         error, code, seconds = await the_end(socket)
     assert (error["extensions"]["code"], code) == ("UNAUTHENTICATED", 4403)
     assert seconds < WITHIN

@@ -17,6 +17,7 @@ from core.settings import Settings
 from core.tasks import end_tasks
 from datastores.live import LiveChannels, LiveFeed, _OneConnection
 from datastores.redis_client import make_redis
+from redis_faults import cut_live_channels
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ async def test_a_connection_that_is_lost_while_followers_come_and_go_is_made_aga
     async with live.follow("watched") as feed:
         for number in range(4):
             comers = [asyncio.create_task(_follow_for_a_moment(live, f"other {n}")) for n in range(4)]
-            await redis.client_kill_filter(_type="pubsub")
+            await cut_live_channels(redis)
             await end_tasks(comers)
             await _heard(redis, feed, "watched", f"message {number}")
     async with live.follow("watched") as feed:

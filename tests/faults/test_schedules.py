@@ -25,6 +25,7 @@ from core.settings import Settings
 from datastores.redis_client import LOG_SECONDS, REQUEST_SECONDS, make_redis
 from own_servers import own_redis
 from product import running_product
+from redis_faults import cut_live_channels
 
 ROUNDS = int(os.environ.get("COLLOQUY_ROUNDS", "8"))
 ANSWERS, CLIENTS = 5, 5
@@ -102,6 +103,6 @@ async def _break(
             if fault == "flush":
                 await client.flushdb()
             else:
-                await client.client_kill_filter(_type="pubsub")
+                await cut_live_channels(client)
             await client.aclose()
     return others

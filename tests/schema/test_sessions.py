@@ -135,7 +135,7 @@ async def test_when_redis_forgets_everything_nobody_is_signed_out_and_who_was_st
         assert await code(own_product, session["accessToken"]) is None
     await own_product.post(SIGN_OUT, token=gone["accessToken"])
     for _ in range(2):
-        await own_product.services.redis.flushall()
+        await own_product.services.redis.flushdb()
         assert await code(own_product, here["accessToken"]) is None
         assert await code(own_product, gone["accessToken"]) == "UNAUTHENTICATED"
     assert await own_product.services.redis.keys("*:session:*") != []

@@ -38,8 +38,9 @@ class EmbeddedPostgres:
     """One cluster in `data_dir/postgres`; start, stop, and start again as often as needed. Not for use by two threads.
 
     The caller holds the data folder's lock (`app.embedded.lock`): whatever server is found in the folder at `start` was
-    left behind by a killed run and is ended first. With `scratch`, for test runs, nothing survives a power cut
-    (fsync off), the owner may CREATE DATABASE, and each new database has the extension `vector`.
+    left behind by a killed run and is ended first. With `scratch`, for test runs, a killed server loses nothing that
+    was committed but nothing survives a power cut (fsync off), the owner may CREATE DATABASE, and each new database has
+    the extension `vector`.
     """
 
     def __init__(self, data_dir: Path, *, log: Path | None = None, scratch: bool = False) -> None:
@@ -173,7 +174,7 @@ class EmbeddedPostgres:
             "log_line_prefix": "%m [%p] %q%u@%d ",
         }
         if self._scratch:
-            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+            settings |= {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
         arguments = [f"--{name}={value}" for name, value in settings.items()]
         with open_log(self.log) as log:
             self._process = spawn(
