@@ -126,7 +126,7 @@ class Person:
             raise AssertionError(result)
         return result  # type: ignore[no-any-return]
 
-    async def data(self, query: str, **variables: Any) -> dict[str, Any]:
+    async def data(self, query: str, /, **variables: Any) -> dict[str, Any]:
         """What an operation gives. What is refused for now is asked again when it may be."""
         body = {"query": query, "variables": variables}
         while True:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ingest.boundaries import Breaks, breaks
-from ingest.graphemes import is_boundary
+from ingest.graphemes import clusters, is_boundary
 
 _INK = re.compile(r"\S")
 _GAP = re.compile(r"\s+")
@@ -66,7 +66,7 @@ def _end(text: str, start: int, size: int, overlap: int, paragraphs: Breaks, sen
     low = start + max(size // 4, overlap + 1)
     end = _last_gap(text, start, low, high)
     if end is None:
-        end = next((at for at in range(high, low - 1, -1) if is_boundary(text, at, start)), high)
+        end = max((at for at in clusters(text, start, high + 1) if at >= low), default=high)
     while text[end - 1].isspace():
         end -= 1
     return end
@@ -79,7 +79,8 @@ def _last_gap(text: str, start: int, low: int, high: int) -> int | None:
         at, behind = gap.span()
         if at == low and text[at - 1].isspace():
             continue
-        if behind >= len(text) or is_boundary(text, behind, start):
+        # Of white space only a line end joins what follows, and that inside of the gap.
+        if is_boundary(text, behind, at):
             found = at
     return found
 
@@ -93,8 +94,8 @@ def _next_start(text: str, start: int, end: int, overlap: int, sentences: Breaks
         return sentence
     for gap in _GAP.finditer(text, max(low - 1, 0), end):
         at = gap.end()
-        if low <= at < end and is_boundary(text, at, start):
+        if low <= at < end and is_boundary(text, at, gap.start()):
             return at
     if fresh > end:
         return fresh
-    return next((at for at in range(low, end) if not text[at].isspace() and is_boundary(text, at, start)), fresh)
+    return next((at for at in clusters(text, start, end) if at >= low and not text[at].isspace()), fresh)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ingest.boundaries import breaks
 from ingest.chunks import Span, chunk_page
 
 # What a reader sees as one character each, and which do not join when they stand beside each other.
@@ -125,12 +126,25 @@ def test_abbreviations_and_initials_end_no_sentence() -> None:
     assert text[: chunk_page(text)[0].end].endswith("said so.")
 
 
+@pytest.mark.parametrize("letters", [12, 120, 900], ids=str)
+def test_every_sentence_of_a_long_paragraph_is_found_wherever_it_begins(letters: int) -> None:
+    one = "Word " * (letters // 5) + "end."
+    text = " ".join([one] * 40) + "\n\nAnother paragraph. It has two sentences."
+    _, found, _ = breaks(text)
+    at = [(len(one) + 1) * count for count in range(1, 40)]
+    assert [*zip(found.ends, found.starts, strict=True)] == [
+        *((begin - 1, begin) for begin in at),
+        (text.index("\n"), text.index("Another")),
+        (text.index(" It has"), text.index("It has")),
+    ]
+
+
 def test_text_without_spaces_is_cut_at_its_own_full_stops() -> None:
     text = "这是第一句话的内容。" * 200
     assert all(text[span.start : span.end].endswith("。") for span in chunk_page(text))
 
 
-@pytest.mark.parametrize("unit", ["x", "🇩🇪", "\u0301", "中。", ".", "a\n", "word ", " \n", "'"], ids=ascii)
+@pytest.mark.parametrize("unit", ["x", "🇩🇪", "\u0301", "中。", ".", "a\n", "word ", " \n", "'", "“"], ids=ascii)
 def test_a_megabyte_of_anything_takes_linear_time(unit: str) -> None:
     text = unit * (1_000_000 // len(unit))
     started = process_time()
