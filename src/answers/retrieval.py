@@ -14,17 +14,19 @@ import structlog
 from answers.sources import Source
 from answers.variety import repeats_last
 from core.errors import ProviderError
+from core.ids import TenantId
 from datastores.passages import Candidate, find_candidates
 from datastores.query_vectors import QueryVectors
 from datastores.records import PassageRecord
 from datastores.transactions import LazyRead
 from providers.base import EmbeddingProvider, RerankProvider
+from providers.registry import Providers
 
 MAX_QUERY_CHARS = 2_000
 """Embedding models read no more than a few hundred tokens; the rest would only cost time."""
 SPARE = 15
 """Candidates beyond those that are wanted, for when some of them repeat others."""
-RERANK_CANDIDATES = 40
+RERANK_CANDIDATES = 30
 """That are judged anew where there is a reranker."""
 RERANK_SECONDS = 2.0
 """How long it may take: a person waits for the answer, and there is an order already."""
@@ -44,8 +46,8 @@ class Found:
 class Retriever:
     """Finds passages. One per process."""
 
-    def __init__(self, queries: QueryVectors, reranker: RerankProvider | None) -> None:
-        self._queries, self._reranker = queries, reranker
+    def __init__(self, queries: QueryVectors, providers: Providers) -> None:
+        self._queries, self._providers = queries, providers
 
     async def find(
         self,
@@ -63,23 +65,24 @@ class Retriever:
         last. `within_scopes` leaves out documents that no assistant of the tenant may read.
         """
         query = question[:MAX_QUERY_CHARS]
+        reranker = self._providers.reranker(embeddings.model_id)
         candidates = await find_candidates(
             reads,
             question=query,
             vector=await self._vector(reads, embeddings, query),
             model_id=embeddings.model_id,
             max_distance=embeddings.max_distance,
-            most=max(top_k + SPARE, RERANK_CANDIDATES if self._reranker else 0),
+            most=max(top_k + SPARE, RERANK_CANDIDATES if reranker else 0),
             assigned_to=assigned_to,
             within_scopes=within_scopes,
         )
         near = [candidate for candidate in candidates if candidate.passage.distance <= embeddings.max_distance]
         if not near:
             return Found([], [candidate.passage for candidate in candidates[:NEAREST]])
-        if self._reranker is not None:
+        if reranker is not None:
             # The model may be a network away: no connection of the pool waits for it.
             await reads.aclose()
-            near = await _reranked(self._reranker, query, near)
+            near = await _reranked(reranker, reads.tenant_id, query, near)
         varied = repeats_last(near, embeddings.max_distance)
         return Found([candidate.passage for candidate in varied[:top_k]], [])
 
@@ -93,11 +96,13 @@ class Retriever:
         return vector
 
 
-async def _reranked(reranker: RerankProvider, query: str, near: Sequence[Candidate]) -> list[Candidate]:
+async def _reranked(
+    reranker: RerankProvider, tenant_id: TenantId, query: str, near: Sequence[Candidate]
+) -> list[Candidate]:
     """The reranker's order, its scores with it; the order given where it fails, or takes too long."""
     try:
         async with asyncio.timeout(RERANK_SECONDS):
-            scores = await reranker.rerank(query, [candidate.passage.text for candidate in near])
+            scores = await reranker.rerank(query, [candidate.passage.text for candidate in near], tenant_id=tenant_id)
     except (ProviderError, TimeoutError) as error:
         log.warning("not reranked", error=type(error).__name__, code=getattr(getattr(error, "code", None), "value", ""))
         return list(near)

@@ -101,7 +101,7 @@ def producer_services(
         AnswerLog(jobs.redis, finished_ttl=settings.answer_log_ttl),
         AnswerSlots(jobs.redis, circuit, per_tenant=settings.rate_limit_concurrent_answers),
         jobs.providers,
-        Retriever(queries, jobs.providers.reranker),
+        Retriever(queries, jobs.providers),
         Pace(settings),
         Memory(
             AnswerCache(cache, ttl=settings.cache_ttl_llm_responses, servers=servers),

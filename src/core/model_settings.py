@@ -50,10 +50,12 @@ class ModelSettings(BaseSettings):
     anthropic_max_tokens: int = Field(8_192, ge=1)
     """Of an answer: the API wants to be told, and an answer that is longer is cut."""
     rerank_base_url: str | None = None
-    """Of a server that has `POST rerank`, such as `http://127.0.0.1:8080/v1`; without it nothing is reranked."""
+    """Of a server that has `POST rerank`, such as `http://127.0.0.1:8080/v1`."""
     rerank_api_key: SecretStr | None = None
     rerank_model: str | None = None
     """As that server calls it; required with RERANK_BASE_URL."""
+    local_rerank: bool = True
+    """Without such a server, and where the local model embeds: it judges the passages anew, sentence by sentence."""
     encryption_keys: SecretStr | None = None
     """Seal the keys that tenants bring: 32 bytes each in URL-safe base64, newest first, separated by commas."""
     model_prices: Path | None = None

@@ -6,6 +6,7 @@ import enum
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -143,9 +144,10 @@ class EmbeddingProvider(Protocol):
 class RerankProvider(Protocol):
     """Judges passages beside a question, more closely than vectors can."""
 
-    async def rerank(self, question: str, texts: Sequence[str]) -> list[float]:
+    async def rerank(self, question: str, texts: Sequence[str], *, tenant_id: UUID) -> list[float]:
         """A score for each text, in their order; higher is better, and only the order means something.
 
+        `tenant_id` says whose they are: what is remembered of them serves nobody else.
         Raises `ProviderError`.
         """
         ...

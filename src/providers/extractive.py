@@ -17,7 +17,7 @@ from providers.sentence_ranking import ScoredSentence, normalised, score_sentenc
 REFUSAL = "The documents do not answer this."
 
 # The three numbers are measured by bench/local_quality.py; docs/decisions/local-models.md has the curve.
-_ANSWERS_FROM = 0.5
+_ANSWERS_FROM = 0.15
 """The score (a logit) under which the best sentence does not count as an answer."""
 _ALSO_WITHIN = 2.5
 """A further sentence is quoted when its score is at most so much below the best one's …"""

@@ -88,6 +88,11 @@ class MiniLmEmbeddings(EmbeddingProvider):
         row: Vectors = rows[0]
         return row
 
+    async def embed_sentences(self, texts: Sequence[str]) -> Vectors:
+        """Any number of short texts, at a question's priority -> float32 array of shape (len(texts), 384), rows of
+        length 1. Raises `ProviderError`."""
+        return await self._embed(self._questions, texts)
+
     async def compare(self, question: str, texts: Sequence[str]) -> Comparison:
         """The question beside any number of short texts, at a question's priority. Raises `ProviderError`."""
         vector, pieces = await self._run(self._questions, self._read_question, question)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from core.errors import ConfigurationError
 from core.settings import Settings
@@ -38,7 +39,7 @@ class HttpReranker(RerankProvider):
         self._connection = HttpConnection(base_url=base_url, headers=headers, names=_NAMES, timeout=_CALL_SECONDS)
         self._model = model
 
-    async def rerank(self, question: str, texts: Sequence[str]) -> list[float]:
+    async def rerank(self, question: str, texts: Sequence[str], *, tenant_id: UUID) -> list[float]:
         if not texts:
             return []
         body = {"model": self._model, "query": question, "documents": list(texts), "top_n": len(texts)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -14,6 +15,7 @@ from providers.rerank import HttpReranker
 from rerank_server import RerankServer, rerank_server
 from scripted_server import Page, Refuse
 
+TENANT = uuid4()
 TEXTS = ["Boats leave at noon.", "The fare is four crowns.", "The fare is due in May."]
 
 
@@ -32,14 +34,14 @@ async def reranker(server: RerankServer) -> AsyncIterator[HttpReranker]:
 
 
 async def test_each_text_gets_its_score_in_the_order_of_the_texts(reranker: HttpReranker, server: RerankServer) -> None:
-    assert await reranker.rerank("The fare is what?", TEXTS) == [0.0, 3.0, 3.0]
+    assert await reranker.rerank("The fare is what?", TEXTS, tenant_id=TENANT) == [0.0, 3.0, 3.0]
     (asked,) = server.asked
     assert asked.body == {"model": "judge-1", "query": "The fare is what?", "documents": TEXTS, "top_n": 3}
     assert asked.headers["authorization"] == "Bearer key-1"
 
 
 async def test_nothing_is_asked_about_nothing(reranker: HttpReranker, server: RerankServer) -> None:
-    assert await reranker.rerank("What?", []) == []
+    assert await reranker.rerank("What?", [], tenant_id=TENANT) == []
     assert server.asked == []
 
 
@@ -66,7 +68,7 @@ async def test_an_answer_that_does_not_fit_is_refused(
 ) -> None:
     server.arrange = arrange
     with pytest.raises(ProviderError) as raised:
-        await reranker.rerank("What?", TEXTS)
+        await reranker.rerank("What?", TEXTS, tenant_id=TENANT)
     assert raised.value.code is ErrorCode.PROVIDER_BAD_RESPONSE
 
 
@@ -85,12 +87,11 @@ async def test_failures_have_their_code(
 ) -> None:
     server.fault = fault
     with pytest.raises(ProviderError) as raised:
-        await reranker.rerank("What?", TEXTS)
+        await reranker.rerank("What?", TEXTS, tenant_id=TENANT)
     assert raised.value.code is code
 
 
-def test_none_is_set_up_unless_asked_for_and_then_it_needs_a_model() -> None:
-    assert Providers(Settings()).reranker is None
+def test_a_server_needs_a_model() -> None:
     with pytest.raises(ConfigurationError, match="RERANK_MODEL"):
         Providers(Settings(rerank_base_url="http://127.0.0.1:1/v1"))
     with pytest.raises(ConfigurationError, match="RERANK_BASE_URL"):
