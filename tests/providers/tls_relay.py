@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ipaddress
+import ssl
 from contextlib import suppress
 
 from cryptography import x509
@@ -23,9 +24,10 @@ class Relay:
         self._silent = False
         self._behind: tuple[bytes, bytes] | None = None
 
-    async def listen(self, target: int) -> None:
+    async def listen(self, target: int, context: ssl.SSLContext | None = None) -> None:
+        """With a context the relay speaks TLS, and the server behind it does not."""
         self._target = target
-        self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def listen_again(self) -> None:
