@@ -26,7 +26,7 @@ _ABOUT_THE_REGION = frozenset({"AuthorizationHeaderMalformed", "PermanentRedirec
 @asynccontextmanager
 async def open_storage(settings: Settings) -> AsyncGenerator[FileStorage, None]:
     """The bucket of S3_BUCKET, else the folder DATA_DIR/files. Asks nobody anything. Raises `ConfigurationError`."""
-    check_settings(settings)
+    check_storage_settings(settings)
     if settings.s3_bucket is None:
         yield FolderStorage(settings.data_dir / "files")
         return
@@ -41,7 +41,7 @@ async def open_storage(settings: Settings) -> AsyncGenerator[FileStorage, None]:
         yield S3Storage(wire, settings.s3_prefix, copies)
 
 
-def check_settings(settings: Settings) -> None:
+def check_storage_settings(settings: Settings) -> None:
     """Raises `ConfigurationError` where the settings contradict each other."""
     if settings.s3_bucket is None:
         for name in _ALONE:
@@ -67,7 +67,7 @@ def check_settings(settings: Settings) -> None:
 
 async def probe_storage(settings: Settings) -> None:
     """One request to the bucket, if there is one. Raises `ConfigurationError`, which never has the secret."""
-    check_settings(settings)
+    check_storage_settings(settings)
     if settings.s3_bucket is None:
         return
     from datastores.storage.s3_wire import Refusal, lacks_key, s3_wire
