@@ -12,6 +12,7 @@ import pytest
 import pdfs
 from app.services import job_services
 from core.settings import Settings
+from datastores.storage.s3_wire import TRIES
 from jobs.sweep_files import sweep_files
 from lifecycle import DELETE, RETRY, change, found, removals
 from owner import as_owner, counts, kept_files, until, uuid_of
@@ -30,7 +31,7 @@ async def behind_a_relay(
 ) -> AsyncIterator[tuple[Product, Relay]]:
     """A product that reaches the server by way of a relay."""
     async with relayed(f"{s3.url}/") as (url, relay):
-        by_it = s3.settings(settings, prefix, s3_endpoint=url.removesuffix("/"), s3_timeout=2.0)
+        by_it = s3.settings(settings, prefix, s3_endpoint=url.removesuffix("/"), s3_timeout=4.0)
         async with running_product(by_it, worker=worker) as product:
             yield product, relay
 
@@ -133,6 +134,20 @@ async def test_an_upload_while_the_server_is_away_is_told_to_come_again_and_leav
         assert await swept(product.settings) == 1
         assert await removals(person) == []
         assert (await person.upload(TEXT))["__typename"] == "UploadDocumentPayload"
+
+
+async def test_what_a_server_may_still_get_of_an_upload_that_failed_is_removed_when_it_can_have_come(
+    s3: S3Server, settings: Settings, prefix: str
+) -> None:
+    async with behind_a_relay(s3, settings, prefix, worker=False) as (product, relay):
+        person = await product.sign_up()
+        # It is back at once: a deletion would succeed, and what was sent before might arrive behind it.
+        await relay.drop(2 * TRIES)  # the HTTP client itself tries each of them twice
+        body = await product.upload_raw(person.token, TEXT, "notes.txt")
+        assert body["errors"][0]["extensions"]["retryAfterMs"] == 5_000
+        assert len(await removals(person)) == 1
+        await due(person)
+        assert await swept(product.settings) == 1
 
 
 async def test_a_server_that_dies_in_the_middle_of_an_upload_leaves_nothing_for_good(

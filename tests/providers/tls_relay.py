@@ -22,6 +22,7 @@ class Relay:
         self._open: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._silent = False
+        self._drops = 0
         self._behind: tuple[bytes, bytes] | None = None
 
     async def listen(self, target: int, context: ssl.SSLContext | None = None) -> None:
@@ -41,6 +42,11 @@ class Relay:
         """Take connections and bytes from now on, and pass nothing on, ever."""
         self._silent = True
 
+    async def drop(self, connections: int) -> None:
+        """Reset what is open, and as many more connections as they come."""
+        self._drops = connections
+        await self.cut()
+
     def add_behind(self, end: bytes, more: bytes) -> None:
         """Once, behind what is sent that ends so: send these bytes in the same packet."""
         self._behind = end, more
@@ -57,6 +63,10 @@ class Relay:
         await self.cut()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._drops:
+            self._drops -= 1
+            writer.transport.abort()
+            return
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
         self._open |= {writer, far_writer}
         try:
