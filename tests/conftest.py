@@ -23,7 +23,7 @@ from product import Product, running_product
 if TYPE_CHECKING:
     from embedded_servers import Servers
 
-pytest_plugins = ["attack_report", "embedded_servers", "shares"]
+pytest_plugins = ["attack_report", "embedded_servers", "s3_server", "shares"]
 
 
 # The library's own parameters for tests: nearly every one signs somebody up. Processes hash as the product does, and

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 from uuid import UUID
 
@@ -185,7 +186,7 @@ class Product:
         operations = {"query": query, "variables": {"input": {"file": None, **fields}}}
         form.add_field("operations", json.dumps(operations))
         form.add_field("map", json.dumps({"0": ["variables.input.file"]}))
-        form.add_field("0", content, filename=name, content_type="application/octet-stream")
+        form.add_field("0", BytesIO(content), filename=name, content_type="application/octet-stream")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         if preflight:
             headers["x-colloquy-preflight"] = "1"

@@ -24,7 +24,7 @@ from gemini_server import (
     gemini_server,
     in_time,
 )
-from tls_relay import Relay
+from tls_relay import Relay, make_certificate
 
 from anthropic_server import AnthropicServer, anthropic_server
 from openai_embeddings import EmbeddingsServer, embeddings_server
@@ -45,6 +45,7 @@ __all__ = [
     "anthropic",
     "gemini",
     "in_time",
+    "make_certificate",
     "openai",
     "openai_embeddings",
     "relayed",

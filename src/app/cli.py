@@ -18,6 +18,7 @@ from app.reembed_command import reembed_command
 from app.terminal.command import ask_command
 from core.errors import ConfigurationError
 from core.settings import settings_from_environment
+from datastores.storage.opening import check_storage_settings
 
 app = typer.Typer(
     help="Colloquy: answers from your documents, streamed over GraphQL.",
@@ -41,7 +42,8 @@ def run() -> None:
 
     settings = settings_from_environment()
     require_mail_links(settings)
-    if settings.secret_key or settings.database_url or settings.redis_url:
+    check_storage_settings(settings)
+    if settings.secret_key or settings.database_url or settings.redis_url or settings.s3_bucket:
         # Imported here: it takes seconds, and what the run brings itself needs no check.
         from app.preflight import check_run
 

@@ -9,6 +9,7 @@ from app.services import api_services, signer
 from core.settings import Settings
 from datastores.postgres_url import app_url, owner_url, platform_url
 from datastores.probes import probe_postgres, probe_redis
+from datastores.storage.opening import probe_storage
 
 
 async def check_run(settings: Settings) -> None:
@@ -27,6 +28,7 @@ async def check_run(settings: Settings) -> None:
         )
     if settings.redis_url is not None:
         await probe_redis(settings, remedy="unset REDIS_URL to use the embedded server")
+    await probe_storage(settings)
 
 
 async def check_migrate(settings: Settings) -> None:
@@ -39,6 +41,7 @@ async def check_servers(settings: Settings) -> None:
     await probe_postgres(settings, "DATABASE_URL", app_url(settings))
     await probe_postgres(settings, "DATABASE_PLATFORM_URL", platform_url(settings))
     await probe_redis(settings)
+    await probe_storage(settings)
 
 
 async def check_serve(settings: Settings) -> None:

@@ -26,7 +26,6 @@ from datastores.audit_file import AuditFile
 from datastores.context_cache import ContextCache
 from datastores.conversation_news import ConversationNews
 from datastores.document_news import DocumentNews
-from datastores.files import FileStorage
 from datastores.live import LiveChannels
 from datastores.postgres import Postgres
 from datastores.query_vectors import QueryVectors
@@ -35,6 +34,7 @@ from datastores.rates import RateLimits, Subjects
 from datastores.redis_circuit import RedisCircuit
 from datastores.redis_client import make_cache, make_redis
 from datastores.session_cache import SessionCache
+from datastores.storage.opening import open_storage
 from jobs.queue import JobQueue
 from jobs.services import JobServices
 from providers.mail.registry import mail_transport
@@ -60,13 +60,14 @@ async def job_services(settings: Settings) -> AsyncGenerator[JobServices, None]:
         stack.push_async_callback(redis.aclose)
         queue = JobQueue(redis)
         stack.push_async_callback(queue.aclose)
+        files = await stack.enter_async_context(open_storage(settings))
         providers = Providers(settings)
         stack.push_async_callback(providers.aclose)
         yield JobServices(
             settings=settings,
             postgres=postgres,
             redis=redis,
-            files=FileStorage(settings.data_dir / "files"),
+            files=files,
             providers=providers,
             queue=queue,
             document_news=DocumentNews(redis, RedisCircuit(told="redis_away_documents_are_not_told_of")),

@@ -12,13 +12,14 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from core.model_settings import ModelSettings
 from core.origins import is_origin, is_page
+from core.storage_settings import StorageSettings
 
 MEBIBYTE = 1024 * 1024
 MOST_PER_MINUTE = 1_000_000
 """One request in 60 microseconds: beyond that nothing is limited."""
 
 
-class Settings(ModelSettings):
+class Settings(ModelSettings, StorageSettings):
     """Names are the environment variables' in lower case; an empty variable counts as unset."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)

@@ -9,8 +9,10 @@ counts against the document. One whose document is cancelled, deleted or taken o
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +29,7 @@ from datastores import vectors as document_vectors
 from datastores.ingestion import ClaimedDocument, DocumentTakenError, NewChunk
 from datastores.models import DocumentStatus
 from datastores.outages import is_outage, when_back
+from datastores.storage.base import StorageError
 from ingest.chunks import chunk_page
 from ingest.pages import DocumentOpened, ParsedPage, ParserLimits
 from ingest.parser import parse
@@ -145,12 +148,12 @@ class _Ingestion:
             memory_bytes=settings.parser_memory_bytes,
             max_pages=settings.document_max_pages,
         )
-        path = self._services.files.path(self._tenant_id, self._document_id)
         batch: list[ParsedPage] = []
         done = 0
-        if not path.is_file():
-            raise DocumentError(ErrorCode.NOT_FOUND, "The original is no longer in storage. Upload it again.")
-        async with aclosing(parse(path, ContentType(self._claimed.content_type), limits)) as pages:
+        async with (
+            self._original() as path,
+            aclosing(parse(path, ContentType(self._claimed.content_type), limits)) as pages,
+        ):
             async for item in pages:
                 if isinstance(item, DocumentOpened):
                     await self._progress(pages_total=item.pages or 1, page_count=item.pages, encoding=item.encoding)
@@ -163,6 +166,21 @@ class _Ingestion:
         await self._store_pages(batch, done + len(batch))
         if not self._chunks:
             raise DocumentError(ErrorCode.EMPTY, "The document has no text.")
+
+    @asynccontextmanager
+    async def _original(self) -> AsyncGenerator[Path, None]:
+        """Raises `DocumentError` where there is none, or storage is away."""
+        async with AsyncExitStack() as stack:
+            try:
+                original = self._services.files.local(self._tenant_id, self._document_id)
+                path = await stack.enter_async_context(original)
+            except FileNotFoundError:
+                gone = "The original is no longer in storage. Upload it again."
+                raise DocumentError(ErrorCode.NOT_FOUND, gone) from None
+            except StorageError as error:
+                away = "The storage of originals could not be reached. Try again later."
+                raise DocumentError(ErrorCode.PROVIDER_UNAVAILABLE, away, retryable=True) from error
+            yield path
 
     async def _store_pages(self, pages: list[ParsedPage], done: int) -> None:
         rows = [(page.number or 1, page.text, list(page.source_map)) for page in pages]

@@ -8,8 +8,8 @@ from redis.asyncio import Redis
 
 from core.settings import Settings
 from datastores.document_news import DocumentNews
-from datastores.files import FileStorage
 from datastores.postgres import Postgres
+from datastores.storage.base import FileStorage
 from jobs.queue import JobQueue
 from providers.mail.base import MailTransport
 from providers.registry import Providers

@@ -9,6 +9,7 @@ import structlog
 from core.ids import TenantId
 from datastores import file_removals, outbox
 from datastores.postgres import Purpose
+from datastores.storage.base import StorageError
 from jobs.services import JobServices
 
 BATCH = 100
@@ -26,8 +27,8 @@ async def sweep_files(ctx: dict[str, Any]) -> int:
             break
         try:
             await services.files.delete(TenantId(entry.tenant_id), entry.id)
-        except OSError as error:
-            log.warning("file not removed yet", document=entry.id.hex, error=type(error).__name__)
+        except StorageError as error:
+            log.warning("file not removed yet", document=entry.id.hex, error=str(error))
             async with services.postgres.platform(Purpose.SWEEP) as tx:
                 await outbox.postpone(tx, entry, file_removals.RETRY, type(error).__name__)
             continue

@@ -7,16 +7,17 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.errors import DocumentError, ErrorCode, RequestError
+from core.errors import DocumentError, ErrorCode, RequestError, RequestErrorCode
 from core.ids import NodeKind, TenantId, new_id
 from core.security import ForgedLinkError, InvalidTokenError
 from datastores import assistants, document_changes, file_removals, knowledge, people, redis_keys, tenants
-from datastores.files import FileTooLargeError, StoredFile
 from datastores.models import Document, DocumentStatus
 from datastores.pages import Page, PageRequest
 from datastores.records import DocumentRecord, UserRecord
+from datastores.storage.base import FileTooLargeError, StorageError, StoredFile
 from ingest.sniff import ContentType, sniff
 from resolvers import quotas
 from resolvers.arguments import argument_id, input_id
@@ -37,6 +38,8 @@ from resolvers.texts import refused_name
 NAME_CHARS = 255
 SILENCE_SECONDS = 5.0
 """A follower looks at the document at least this often, whether or not it is told to."""
+STORAGE_AGAIN_MS = 5_000
+"""After which a client may try to upload again that was told that storage is away: its tries took it some seconds."""
 FINAL = (DocumentStatus.READY, DocumentStatus.FAILED, DocumentStatus.CANCELLED)
 
 
@@ -54,6 +57,9 @@ class Progress:
 
     document: DocumentRecord
     eta_seconds: float | None
+
+
+log = structlog.get_logger(__name__)
 
 
 class _NoAssistantError(Exception):
@@ -116,6 +122,7 @@ async def upload_document(
     async with context.services.postgres.write(tenant_id) as tx:
         await file_removals.expect(tx, document_id)
     kept = False
+    lost = False
     try:
         stored = await context.services.files.save(tenant_id, document_id, upload.pieces, limit)
         content_type = sniff(stored.head, upload.name)
@@ -127,8 +134,14 @@ async def upload_document(
         return NotFound.of("assistant")
     except DocumentError as error:
         return UploadRejected(error.code, error.message)
+    except StorageError as error:
+        lost = True
+        log.warning("upload not stored", document=document_id.hex, error=str(error))
+        away = "The file could not be stored. Nothing has been kept of it: try again shortly."
+        raise RequestError(RequestErrorCode.INTERNAL, away, retry_after_ms=STORAGE_AGAIN_MS) from error
     finally:
-        if not kept:
+        # What was sent to a storage that is away may arrive yet: the sweep removes it, when no upload takes so long.
+        if not kept and not lost:
             await remove_file(context.services, tenant_id, document_id)
     if kept:
         await context.services.document_news.tell(tenant_id, document_id)
@@ -234,7 +247,7 @@ def content_url(context: Context, record: DocumentRecord) -> str | None:
 
 
 async def open_link(services: Services, signed: str) -> DocumentRecord | None:
-    """The document that a signed link opens; None when its original is gone, or the link is none of ours.
+    """The document that a signed link opens; None where none is kept of it, or the link is none of ours.
 
     Raises `InvalidTokenError` for one that has been good.
     """
@@ -246,6 +259,4 @@ async def open_link(services: Services, signed: str) -> DocumentRecord | None:
         if await tenants.is_suspended(tx):
             raise InvalidTokenError("This organisation is suspended.")
         record = await knowledge.document_by_id(tx, document_id)
-    if record is None or not record.stored or not services.files.path(tenant_id, document_id).is_file():
-        return None
-    return record
+    return record if record is not None and record.stored else None

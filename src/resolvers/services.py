@@ -20,11 +20,11 @@ from datastores.answer_slots import AnswerSlots
 from datastores.audit_file import AuditFile
 from datastores.conversation_news import ConversationNews
 from datastores.document_news import DocumentNews
-from datastores.files import FileStorage
 from datastores.live import LiveChannels
 from datastores.postgres import Postgres
 from datastores.rate_limits import RateLimiter
 from datastores.rates import RateLimits, Subjects
+from datastores.storage.base import FileStorage
 from jobs.queue import JobQueue
 from providers.registry import Providers
 from resolvers.following.topic import AnswerTopics

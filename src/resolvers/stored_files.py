@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.ids import TenantId
 from datastores import file_removals
+from datastores.storage.base import StorageError
 from resolvers.services import Services
 
 log = structlog.get_logger(__name__)
@@ -20,5 +21,5 @@ async def remove_file(services: Services, tenant_id: TenantId, document_id: UUID
         await services.files.delete(tenant_id, document_id)
         async with services.postgres.write(tenant_id) as tx:
             await file_removals.done(tx, document_id)
-    except (OSError, SQLAlchemyError) as error:
+    except (StorageError, OSError, SQLAlchemyError) as error:
         log.warning("file not removed yet", document=document_id.hex, error=type(error).__name__)

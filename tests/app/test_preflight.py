@@ -64,6 +64,8 @@ def assert_one_line(ended: Ended, words: str) -> None:
         ("run", {"REDIS_URL": REDIS_AWAY}, f"REDIS_URL: {REFUSED} unset REDIS_URL to use the embedded server."),
         ("run", {"SECRET_KEY": "short"}, "SECRET_KEY: 5 characters, at least 32"),
         ("run", {"PORT": "many"}, "PORT: "),
+        ("run", {"S3_ENDPOINT": "127.0.0.1:9000"}, "S3_ENDPOINT: "),
+        ("run", {"S3_BUCKET": "originals", "S3_ACCESS_KEY_ID": "key"}, "S3_SECRET_ACCESS_KEY: not set, but S3_ACC"),
         ("serve", {"SECRET_KEY": SECRET}, "DATABASE_URL: not set."),
         ("serve", {"DATABASE_URL": AWAY, "REDIS_URL": REDIS_AWAY}, "SECRET_KEY: not set."),
         ("serve", {"SECRET_KEY": "short", "DATABASE_URL": AWAY}, "SECRET_KEY: 5 characters, at least 32"),
@@ -97,6 +99,9 @@ def test_with_the_database_there_each_other_server_is_looked_for(
     assert_one_line(colloquy(command, tmp_path, **good | {"REDIS_URL": REDIS_AWAY}), f"REDIS_URL: {REFUSED}")
     platform = colloquy(command, tmp_path, **good | {"DATABASE_PLATFORM_URL": AWAY})
     assert_one_line(platform, f"DATABASE_PLATFORM_URL: {REFUSED}")
+    bucket = {"S3_BUCKET": "originals", "S3_ENDPOINT": "http://127.0.0.1:1", "S3_ACCESS_KEY_ID": "key"}
+    away = colloquy(command, tmp_path, **good | bucket | {"S3_SECRET_ACCESS_KEY": "hidden"})
+    assert_one_line(away, "S3_ENDPOINT: could not connect to http://127.0.0.1:1 (refused). Start it, or")
 
 
 def test_serve_tells_what_is_unsafe_or_missing_beyond_its_servers_as_shortly(

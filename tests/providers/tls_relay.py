@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ipaddress
+import ssl
 from contextlib import suppress
 
 from cryptography import x509
@@ -21,11 +22,13 @@ class Relay:
         self._open: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._silent = False
+        self._drops = 0
         self._behind: tuple[bytes, bytes] | None = None
 
-    async def listen(self, target: int) -> None:
+    async def listen(self, target: int, context: ssl.SSLContext | None = None) -> None:
+        """With a context the relay speaks TLS, and the server behind it does not."""
         self._target = target
-        self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def listen_again(self) -> None:
@@ -38,6 +41,11 @@ class Relay:
     def hang(self) -> None:
         """Take connections and bytes from now on, and pass nothing on, ever."""
         self._silent = True
+
+    async def drop(self, connections: int) -> None:
+        """Reset what is open, and as many more connections as they come."""
+        self._drops = connections
+        await self.cut()
 
     def add_behind(self, end: bytes, more: bytes) -> None:
         """Once, behind what is sent that ends so: send these bytes in the same packet."""
@@ -55,6 +63,10 @@ class Relay:
         await self.cut()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._drops:
+            self._drops -= 1
+            writer.transport.abort()
+            return
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
         self._open |= {writer, far_writer}
         try:

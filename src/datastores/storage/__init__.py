@@ -1,0 +1,1 @@
+"""Originals of documents: one interface, a folder or an S3-compatible server behind it."""
