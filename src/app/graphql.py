@@ -24,6 +24,7 @@ from strawberry.types.unset import UNSET, UnsetType
 from app.cookies import allowed_origins, cookie_of
 from app.graphql_requests import read_get, read_post
 from app.negotiation import JSON, media_type_for, response_status, status_of
+from app.request_limits import BeyondLimitError, read_json
 from app.sockets import JsonTextAdapter, WebSocketHandler
 from app.streams.endpoint import StreamingGraphQL, SubResponse
 from app.uploads import RequestAdapter, close_files, discard, discard_before_the_end
@@ -40,7 +41,6 @@ from schema.root import make_schema
 
 log = structlog.get_logger(__name__)
 _BAD = RequestErrorCode.BAD_USER_INPUT
-_CODES = {413: RequestErrorCode.LIMIT_EXCEEDED}
 _METHODS = ("GET", "POST")
 COST_HEADER = "x-colloquy-cost"
 """Of a request that asks what it costs."""
@@ -95,7 +95,8 @@ class ColloquyGraphQL(StreamingGraphQL):
         except HTTPException as error:
             if error.status_code != HTTPStatus.REQUEST_TIMEOUT:
                 await discard_before_the_end(request)
-            wrong = RequestError(_CODES.get(error.status_code, _BAD), error.reason)
+            code = RequestErrorCode.LIMIT_EXCEEDED if isinstance(error, BeyondLimitError) else _BAD
+            wrong = RequestError(code, error.reason)
             response = _refusal(request, error.status_code, wrong, getattr(error, "details", {}))
         except RequestError as error:
             await discard(request)
@@ -147,7 +148,8 @@ class ColloquyGraphQL(StreamingGraphQL):
 
         Raises `RequestError` with the reason for a token that is no good: the error of Strawberry's has none.
         """
-        context.authenticate((context.connection_params or {}).get("authorization"))
+        given, context.connection_params = context.connection_params, None  # not kept as long as the socket
+        context.authenticate((given or {}).get("authorization"))
         if context.claims is None and context.token_problem is None:
             return UNSET  # type: ignore[no-any-return]
         try:
@@ -167,7 +169,7 @@ class ColloquyGraphQL(StreamingGraphQL):
         """The operation that is asked for. Raises HTTPException."""
         assert isinstance(request, RequestAdapter)
         if request.method == "GET":
-            return read_get(request.query_string)
+            return read_get(request.query_string, request.settings)
         return await read_post(request)
 
     async def execute_operation(
@@ -251,8 +253,8 @@ class ColloquyGraphQL(StreamingGraphQL):
         return await super().reject_websocket(request)
 
     def decode_json(self, data: str | bytes) -> object:
-        """Raises json.JSONDecodeError."""
-        return orjson.loads(data)
+        """A socket's message. Raises `LimitExceededError`, or json.JSONDecodeError."""
+        return read_json(data.encode() if isinstance(data, str) else data, self._services.settings)
 
     def encode_json(self, data: object) -> bytes:
         """The response's body."""

@@ -6,14 +6,15 @@ import json
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-import orjson
-from cross_web import AsyncHTTPRequestAdapter, HTTPException
-from strawberry.file_uploads.utils import replace_placeholders_with_files
+from cross_web import HTTPException
 from strawberry.http import GraphQLRequestData
 
 from app.negotiation import JSON, content_type, is_utf8
+from app.request_limits import BeyondLimitError, read_json
 from app.uploads import RequestAdapter
 from core.errors import RequestError
+from core.settings import Settings
+from schema.limits.refusal import LimitExceededError
 from schema.persisted import NO_DOCUMENT, with_document_id
 
 FORM: Final = "multipart/form-data"
@@ -23,7 +24,8 @@ _MISFIT: Final = "The files of the multipart body are not where its map says."
 
 
 async def read_post(request: RequestAdapter) -> GraphQLRequestData:
-    """The operation in a body. Raises HTTPException: 415 for another type or charset, 400 for what is malformed."""
+    """The operation in a body. Raises HTTPException: 415 for another type or charset, 400 for what is malformed, or has
+    more values than are allowed, 413 for what is too large."""
     kind, parameters = content_type(request.content_type or "")
     if kind not in (JSON, FORM):
         raise HTTPException(415, f"The body must be {JSON}, or {FORM} with a file; Content-Type says: {kind[:100]!r}.")
@@ -36,10 +38,10 @@ async def read_post(request: RequestAdapter) -> GraphQLRequestData:
     body = await request.get_body()
     if not body:
         raise HTTPException(400, "The body is empty; expected a JSON object with `query`.")
-    return _operation(_json(body, "The body"))
+    return _operation(_json(body, "The body", request.settings))
 
 
-def read_get(query_string: bytes) -> GraphQLRequestData:
+def read_get(query_string: bytes, settings: Settings) -> GraphQLRequestData:
     """The operation in a URL. Raises HTTPException 400."""
     try:
         pairs = parse_qsl(
@@ -53,7 +55,7 @@ def read_get(query_string: bytes) -> GraphQLRequestData:
             raise HTTPException(400, f"`{name[:100]}` is in the URL twice.")
         given[name] = value
     for name in ("variables", "extensions"):
-        given[name] = _json(given[name].encode(), f"`{name}`") if given.get(name) else None
+        given[name] = _json(given[name].encode(), f"`{name}`", settings) if given.get(name) else None
     return _operation({name: given.get(name) for name in _PARAMETERS})
 
 
@@ -71,7 +73,7 @@ def _operation(given: object) -> GraphQLRequestData:
     if not query and (extensions or {}).get("persistedQuery") is None:
         raise HTTPException(400, NO_DOCUMENT)
     return GraphQLRequestData(
-        query=query, variables=variables, operation_name=name or None, extensions=extensions, protocol="http"
+        query=query, variables=variables, operation_name=name, extensions=extensions, protocol="http"
     )
 
 
@@ -89,26 +91,41 @@ def _object(given: dict[str, Any], name: str) -> dict[str, Any] | None:
     return value
 
 
-def _json(text: bytes, what: str) -> object:
+def _json(text: bytes, what: str, settings: Settings) -> Any:
     try:
-        return orjson.loads(text)
+        return read_json(text, settings)
+    except LimitExceededError as error:
+        kind = error.limit.name.lower()
+        raise BeyondLimitError(400, error.message, kind, error.allowed, error.actual) from None
     except json.JSONDecodeError:
         why = "is not JSON in UTF-8, or has a number that is too great or levels too many to be read"
         raise HTTPException(400, f"{what} {why}.") from None
 
 
-async def _form(request: AsyncHTTPRequestAdapter) -> Any:
+async def _form(request: RequestAdapter) -> Any:
     """The operation of a GraphQL multipart request, its files in their places."""
     form = await request.get_form_data()
     parts = [form.form.get(name, "{}") for name in ("operations", "map")]
     if not all(isinstance(part, str) for part in parts):
         raise HTTPException(400, "`operations` and `map` must be fields of the form, not files.")
-    operations: Any = _json(parts[0].encode(), "`operations`")
-    files_map: Any = _json(parts[1].encode(), "`map`")
+    operations = _json(parts[0].encode(), "`operations`", request.settings)
+    files_map = _json(parts[1].encode(), "`map`", request.settings)
     try:
-        return replace_placeholders_with_files(operations, files_map, form.files)
-    except KeyError:
-        raise HTTPException(400, "A file that the map names is missing in the form.") from None
-    except (AttributeError, IndexError, TypeError, ValueError, RecursionError):
-        # Strawberry takes the shape of the operation and of its map on trust.
+        for name, places in files_map.items():
+            if name not in form.files:
+                raise HTTPException(400, "A file that the map names is missing in the form.")
+            for place in places:
+                _put(form.files[name], operations, place)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        # The shape of the operation and of its map is taken on trust.
         raise HTTPException(400, _MISFIT) from None
+    return operations
+
+
+def _put(file: object, operations: Any, place: str) -> None:
+    """As Strawberry does it, but in the operation itself: a copy costs several times what made it."""
+    *outer, last = place.split(".")
+    target = operations
+    for name in outer:
+        target = target[int(name) if isinstance(target, list) else name]
+    target[int(last) if isinstance(target, list) else last] = file

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, cast
 
@@ -29,15 +29,18 @@ from app.outlets import OperationOutlet
 from app.rights import changed_rights, too_weak_for, write_down
 from app.socket_limits import LimitedSocket
 from app.socket_protocol import EXTENSION, TRY_AGAIN
-from core.errors import RequestError
+from core.errors import RequestError, RequestErrorCode
 from core.ids import new_id
 from core.tasks import end_tasks
 from datastores.records import UserRecord
 from resolvers.audit_trail import CONNECT
 from resolvers.auditing import write_denials
 from resolvers.context import Asked, Context
+from schema.execution import INTERNAL, passing
+from schema.limits.refusal import LimitExceededError
 from schema.persisted import with_document_id
 
+BAD_REQUEST = 4400
 FORBIDDEN = 4403
 REASON_BYTES = 123
 """Of a close frame's reason (RFC 6455, 5.5)."""
@@ -64,6 +67,8 @@ class WebSocketHandler(LimitedSocket):
         """Of those that end operations."""
         self._refused: RequestError | None = None
         """Why nothing more is begun here."""
+        self._running: Operation[Context, None] | None = None
+        """Of the copy that runs it alone."""
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         """Accept an operation, which may name its document by a hash; Strawberry drops the payload's `extensions`."""
@@ -96,8 +101,8 @@ class WebSocketHandler(LimitedSocket):
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
         """Run one operation of the socket with loaders and a transaction of its own."""
-        scope = copy.copy(self)  # shares the socket and the operations; only `context` differs
-        scope.context = self.context.for_operation()
+        scope = copy.copy(self)  # shares the socket and the operations; only these two differ
+        scope.context, scope._running = self.context.for_operation(), operation
         scope.context.extensions = self._extensions.pop(operation.id, {})
         connection = cast("JsonTextAdapter", self.websocket).ws.scope["extensions"].get(EXTENSION)
         if connection is not None:
@@ -138,9 +143,20 @@ class WebSocketHandler(LimitedSocket):
             await self.send_message({"type": "pong", "payload": self._renew(given)})
 
     async def handle_task_exception(self, error: Exception) -> None:
-        """A client that went away while it was sent something is no fault worth a traceback."""
-        if not isinstance(error, WebSocketDisconnected):
+        """Tell the client of a fault, which Strawberry would end with `complete`, as if there had been no result. A
+        client that went away while it was sent something is no fault."""
+        if isinstance(error, WebSocketDisconnected):
+            return
+        if self._running is None:
             await super().handle_task_exception(error)
+            return
+        request_id = self.context.request_id
+        told = passing(error, request_id, repeatable=False)
+        if told is None:
+            log.error("request failed", request_id=request_id, exc_info=error)
+            told = RequestError(RequestErrorCode.INTERNAL, INTERNAL)
+        with suppress(WebSocketDisconnected):
+            await self._running.send_initial_errors([_as_graphql(told, request_id)])
 
     async def shutdown(self) -> None:
         """Stop watching before the operations end, and wait for all of them: a mutation goes to its end."""
@@ -239,6 +255,15 @@ def _as_graphql(error: RequestError, request_id: str | None = None) -> GraphQLEr
 
 class JsonTextAdapter(ASGIWebSocketAdapter):
     """Sends text frames, which is what the protocol asks for, though our JSON is made as bytes."""
+
+    async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
+        """What the client says; one that says more than a message may have is told so, and closed."""
+        async with aclosing(super().iter_json(ignore_parsing_errors=ignore_parsing_errors)) as messages:
+            try:
+                async for message in messages:
+                    yield message
+            except LimitExceededError as error:
+                await self.close(BAD_REQUEST, error.message)
 
     async def close(self, code: int, reason: str) -> None:
         """Close with as much of the reason as fits; nothing happens to a socket that has been closed already."""

@@ -14,6 +14,8 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
+from app.request_limits import MAP_BYTES, BeyondLimitError, operation_bytes
+from core.settings import Settings
 from resolvers.documents import admit_upload
 
 PREFLIGHT_HEADERS = ("x-colloquy-preflight", "apollo-require-preflight")
@@ -22,34 +24,41 @@ _DISCARD_FACTOR = 4
 LEAST_BYTES_PER_SECOND = 4_096
 """Of a form, after the first `request_timeout` seconds: half of what a telephone line gave. It ends who holds a
 connection, and the rights of its beginning, by a byte now and then."""
+_MOST_FIELDS = 10
 _OVERHEAD_BYTES = 1024 * 1024
 _DISCARD_SECONDS = 2.0
 _DISCARD_BYTES = 64 * 1024 * 1024
 _BROKEN_OFF = "it was broken off, its last boundary is missing."
 
 
-class BodyTooLargeError(HTTPException):
-    """The body of a request has more bytes than are allowed."""
+class _FormParser(MultiPartParser):
+    """Reads a form of one file, to its end; its fields are no larger than an operation may be."""
 
-    def __init__(self, reason: str, limit: int, actual: int | None) -> None:
-        super().__init__(413, reason)
-        found = f"more than {limit}" if actual is None else actual
-        self.details: dict[str, object] = {"kind": "request_bytes", "limit": limit, "actual": found}
+    def __init__(self, request: Request, pieces: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(request.headers, pieces, max_files=1, max_fields=_MOST_FIELDS)
+        self._operation_bytes = operation_bytes(request.app.state.settings)
+        self._ended = False
+
+    def on_end(self) -> None:
+        """Called behind the last boundary."""
+        self._ended = True
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        """Called for each piece of a part. Raises `BeyondLimitError` for a field that is too large."""
+        part = self._current_part
+        most = MAP_BYTES if part.field_name == "map" else self._operation_bytes
+        if part.file is None and len(part.data) + end - start > most:
+            reason = f"The field `{part.field_name[:100]}` is larger than {most} bytes, the most allowed."
+            raise BeyondLimitError(413, reason, "form_field_bytes", most)
+        super().on_part_data(data, start, end)
 
 
-class LimitedParser(MultiPartParser):
+class LimitedParser(_FormParser):
     """Keeps at most `max_file_bytes + 1` bytes of each file: enough for the use case to see that it is too large."""
 
     def __init__(self, request: Request, max_file_bytes: int, pause: float) -> None:
-        super().__init__(
-            request.headers,
-            _form_pieces(request, max_file_bytes, pause),
-            max_files=1,
-            max_fields=10,
-            max_part_size=1024 * 1024,
-        )
+        super().__init__(request, _form_pieces(request, max_file_bytes, pause))
         self._room = max_file_bytes + 1
-        self._ended = False
 
     async def parse(self) -> StarletteFormData:
         """The form. Raises MultiPartException, also for one whose end is missing."""
@@ -61,10 +70,6 @@ class LimitedParser(MultiPartParser):
             raise MultiPartException(_BROKEN_OFF)
         return form
 
-    def on_end(self) -> None:
-        """Called behind the last boundary."""
-        self._ended = True
-
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         """Called for each piece of a part."""
         if self._current_part.file is not None:
@@ -74,14 +79,13 @@ class LimitedParser(MultiPartParser):
             super().on_part_data(data, start, end)
 
 
-class _FieldsParser(MultiPartParser):
+class _FieldsParser(_FormParser):
     """Reads a form up to its first file, which is left with the client: an empty one stands in for it."""
 
     def __init__(self, request: Request, max_file_bytes: int, pause: float) -> None:
         pieces = self._up_to_a_file(request, max_file_bytes, pause)
-        super().__init__(request.headers, pieces, max_files=1, max_fields=10)
+        super().__init__(request, pieces)
         self._found = False
-        self._ended = False
 
     async def parse(self) -> StarletteFormData:
         """The form. Raises MultiPartException, also for one without a file whose end is missing."""
@@ -89,10 +93,6 @@ class _FieldsParser(MultiPartParser):
         if not self._found and not self._ended:
             raise MultiPartException(_BROKEN_OFF)
         return form
-
-    def on_end(self) -> None:
-        """Called behind the last boundary."""
-        self._ended = True
 
     def on_headers_finished(self) -> None:
         """Called when a part's own headers have been read."""
@@ -123,6 +123,12 @@ class RequestAdapter(StarletteRequestAdapter):
     """Reads JSON under a limit of its own; a form under the upload limit, its files are closed with `close_files`."""
 
     @property
+    def settings(self) -> Settings:
+        """The API's."""
+        settings: Settings = self._request.app.state.settings
+        return settings
+
+    @property
     def codings(self) -> list[str]:
         """How the body is said to be compressed, by all lines of the header together."""
         given = ",".join(self._request.headers.getlist("content-encoding")).split(",")
@@ -137,8 +143,7 @@ class RequestAdapter(StarletteRequestAdapter):
     async def get_body(self) -> bytes:
         """The whole body. Raises HTTPException for one that is too large, or too slow."""
         request = self._request
-        limit = request.app.state.settings.request_max_bytes
-        seconds = request.app.state.settings.request_timeout
+        limit, seconds = self.settings.request_max_bytes, self.settings.request_timeout
         pieces = _bounded(request, limit, f"The request is larger than {limit} bytes, the most allowed.")
         try:
             async with asyncio.timeout(seconds):
@@ -156,9 +161,8 @@ class RequestAdapter(StarletteRequestAdapter):
             raise HTTPException(400, f"A multipart request needs the header `{PREFLIGHT_HEADERS[0]}`.")
         admitted = await admit_upload(request.state.context)
         parser = LimitedParser if admitted else _FieldsParser
-        settings = request.app.state.settings
         try:
-            form = await parser(request, settings.upload_max_bytes, settings.request_timeout).parse()
+            form = await parser(request, self.settings.upload_max_bytes, self.settings.request_timeout).parse()
         except MultiPartException as error:
             raise HTTPException(400, f"The multipart body is not valid: {error.message}") from None
         except ClientDisconnect:
@@ -202,12 +206,12 @@ async def _form_pieces(request: Request, max_file_bytes: int, pause: float) -> A
 async def _bounded(request: Request, limit: int, refusal: str) -> AsyncGenerator[bytes, None]:
     announced = int(request.headers.get("content-length") or 0)
     if announced > limit:
-        raise BodyTooLargeError(refusal, limit, announced)
+        raise BeyondLimitError(413, refusal, "request_bytes", limit, announced)
     received = 0
     async for piece in request.stream():
         received += len(piece)
         if received > limit:
-            raise BodyTooLargeError(refusal, limit, None)
+            raise BeyondLimitError(413, refusal, "request_bytes", limit)
         yield piece
 
 

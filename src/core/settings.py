@@ -189,6 +189,7 @@ class Settings(ModelSettings, StorageSettings):
     limit_list_items: int = Field(100, ge=1)
     limit_input_depth: int = Field(10, ge=1)
     limit_input_bytes: int = Field(262_144, ge=1)
+    limit_input_values: int = Field(10_000, ge=100)
     limit_input_digits: int = Field(32, ge=1)
     limit_response_bytes: int = Field(16 * MEBIBYTE, ge=1024)
     document_cache_entries: int = Field(1_000, ge=1)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import unicodedata
+from typing import Final
+
+import regex
 
 from resolvers.results import InvalidInput
+
+_INVISIBLE: Final = regex.compile(r"[\p{Cc}\p{Cf}\p{Z}\p{Default_Ignorable_Code_Point}\u2800\U0001d159]*")
+"""Control, format and separator characters, those that Unicode says to show nothing for (the fillers of Hangul, the
+selectors of variants), and two that it calls symbols: an empty pattern of Braille, and a note without a head."""
 
 
 def is_storable(text: str) -> bool:
@@ -13,8 +19,8 @@ def is_storable(text: str) -> bool:
 
 
 def is_blank(text: str) -> bool:
-    """Whether a reader would see nothing: separators, control and format characters alone."""
-    return all(unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp", "Zs") for character in text)
+    """Whether a reader would see nothing."""
+    return _INVISIBLE.fullmatch(text) is not None
 
 
 def is_printable(text: str) -> bool:

@@ -29,12 +29,13 @@ from schema.asked import asked_by
 from schema.auditing import audit_mutations
 from schema.executor import DiscreetExecutor, Executor
 from schema.limits.documents import Documents
-from schema.limits.inputs import check_variables
+from schema.limits.inputs import check_extensions, check_variables
 from schema.limits.refusal import LimitExceededError
 from schema.operation_log import OperationLog
 from schema.persisted import text_to_run
 from schema.rendering.renderers import Renderer, Renderers
 from schema.scalars import SCALARS
+from schema.wording import without_values
 
 log = structlog.get_logger(__name__)
 NAME_CHARS: Final = 100
@@ -126,22 +127,25 @@ class ColloquySchema(Schema):
 
         The context knows it from here on, too.
         """
-        extensions, only = data.extensions or {}, self.settings.trusted_documents_only
+        extensions, name = data.extensions or {}, data.operation_name or None
+        only = self.settings.trusted_documents_only
         try:
             text = await text_to_run(context.services.trusted, data.query, extensions, only_trusted=only)
             if not text:
                 return None
-            opened = self.documents.open(text, data.operation_name, data.variables)
+            opened = self.documents.open(text, name, data.variables)
         except (GraphQLError, RequestError):
             return None
-        found = get_operation_ast(opened.document, data.operation_name)
+        found = get_operation_ast(opened.document, name)
         if found is not None and not opened.errors:
-            context.asked = asked_by(opened.document, data.operation_name)
+            context.asked = asked_by(opened.document, name)
         return None if found is None else OperationType(found.operation.value)
 
     async def _prepare_operation_async(
         self, context: ExecutionContext, extensions_runner: SchemaExtensionsRunner
     ) -> PreExecutionError | None:
+        # "" is no name, whatever has brought it here.
+        context._provided_operation_name = context._provided_operation_name or None
         refused = await self._find(context) or self._open(context)
         return refused or await super()._prepare_operation_async(context, extensions_runner)
 
@@ -152,6 +156,7 @@ class ColloquySchema(Schema):
             return None
         given = context.operation_extensions or person.extensions
         try:
+            check_extensions(given, self.settings)
             context.query = await text_to_run(
                 person.services.trusted, context.query, given, only_trusted=self.settings.trusted_documents_only
             )
@@ -246,8 +251,12 @@ def _again_ms() -> int:
 
 
 def _is_mutation(execution_context: ExecutionContext) -> bool:
-    # Whatever has failed before there was a document has changed nothing.
-    return bool(execution_context.graphql_document) and execution_context.operation_type is OperationType.MUTATION
+    # Whatever has failed before there was a document, or names no operation of it, has changed nothing.
+    document = execution_context.graphql_document
+    if document is None:
+        return False
+    asked = get_operation_ast(document, execution_context._provided_operation_name)
+    return asked is not None and asked.operation.value == OperationType.MUTATION.value
 
 
 def _public(error: GraphQLError, request_id: str, *, repeatable: bool) -> GraphQLError:
@@ -263,12 +272,12 @@ def _public(error: GraphQLError, request_id: str, *, repeatable: bool) -> GraphQ
     if isinstance(original, RequestError):
         code, message, extensions = original.code, original.message, original.extensions(request_id)
     elif isinstance(error, GraphQLSyntaxError):
-        code, message = RequestErrorCode.GRAPHQL_PARSE_FAILED, error.message
+        code, message = RequestErrorCode.GRAPHQL_PARSE_FAILED, without_values(error)
     elif original is None or isinstance(original, GraphQLError):
         # graphql-core's own words: validation, or a variable that does not fit its type.
         in_execution = error.path is not None
         code = RequestErrorCode.BAD_USER_INPUT if in_execution else RequestErrorCode.GRAPHQL_VALIDATION_FAILED
-        message = error.message
+        message = without_values(error)
     else:
         code, message = RequestErrorCode.INTERNAL, INTERNAL
         log.error("request failed", request_id=request_id, path=error.path, exc_info=original)

@@ -38,10 +38,18 @@ async def test_who_breaks_the_protocol_is_told_how(product: Product) -> None:
 NO_UTF8 = "A text message must be UTF-8."
 NO_JSON = "WebSocket message must be valid JSON"
 NO_MESSAGE = "This is not a message of graphql-transport-ws"
+TOO_MANY = "The request has 200"
+LISTS = b"[" + b",".join([b"[]"] * 20_000) + b"]"
 SUBSCRIBE = b'{"type": "subscribe", "id": "1", "payload": %s}'
 TEXTS = {
     "no JSON": (b"{", NO_JSON),
-    "nested sixty thousand times": (b"[" * 60_000, NO_JSON),
+    "nested nine thousand times": (b"[" * 9_000, NO_JSON),
+    "nested sixty thousand times": (b"[" * 60_000, "The request has 60001 values; the limit is 10000 (input_values)."),
+    "a flood of lists": (SUBSCRIBE % LISTS, TOO_MANY),
+    "a flood of lists beside a query": (SUBSCRIBE % (b'{"query": "{a}", "variables": {"a": %s}}' % LISTS), TOO_MANY),
+    "a flood of lists in extensions": (SUBSCRIBE % (b'{"query": "{a}", "extensions": {"a": %s}}' % LISTS), TOO_MANY),
+    "a flood of lists in an init": (b'{"type": "connection_init", "payload": {"a": %s}}' % LISTS, TOO_MANY),
+    "a flood of lists in a ping": (b'{"type": "ping", "payload": {"a": %s}}' % LISTS, TOO_MANY),
     "half a surrogate pair": (b'{"type": "\\ud800"}', NO_JSON),
     "a type that is no text": (b'{"type": ["ping"]}', NO_MESSAGE),
     "a type without end": (b'{"type": "%s"}' % (b"x" * 500), "Unknown message type: xxxxx"),

@@ -17,6 +17,8 @@ _FORM = f"multipart/form-data; boundary={BOUNDARY}"
 _FOREIGN = "https://evil.example"
 _REFRESH = "mutation { refreshSession { __typename ... on UserError { code } } }"
 _NEST = 100_000
+_FEWER = 9_990
+"""Fewer values than a request may have."""
 
 Send = Callable[[Target], Awaitable[str]]
 
@@ -24,6 +26,16 @@ Send = Callable[[Target], Awaitable[str]]
 def _body(content: bytes, **headers: str) -> Send:
     """A body in place of the JSON of a request."""
     return lambda target: target.graphql(content, target.attacker.token, **headers)
+
+
+def _by_nobody(content: bytes) -> Send:
+    return lambda target: target.graphql(content)
+
+
+def _flooded(member: str, value: bytes, size: int = 990_000) -> bytes:
+    """A request with so many bytes of one value in a member."""
+    filled = b",".join([value] * (size // (len(value) + 1)))
+    return b'{"query":"{__typename}","%s":{"a":[%s]}}' % (member.encode(), filled)
 
 
 def _raw(*pieces: str | bytes, closing: bool = False) -> Send:
@@ -70,8 +82,41 @@ _ROW = _post(_JSON, f"Content-Length: {len(_MUTATION)}").encode() + _MUTATION
 ROWS: Final = [
     # Bodies
     Attack("an array of requests", "400 BAD_USER_INPUT", _body(_BATCH)),
-    Attack("an array of arrays", "400 BAD_USER_INPUT", _body(b"[" * _NEST + b"]" * _NEST)),
-    Attack("deep variables", "400 BAD_USER_INPUT", _body(b'{"query":"{a}","variables":' + b'{"a":' * _NEST)),
+    Attack("an array of arrays", "400 LIMIT_EXCEEDED input_values", _body(b"[" * _NEST + b"]" * _NEST)),
+    Attack(
+        "deep variables", "400 LIMIT_EXCEEDED input_values", _body(b'{"query":"{a}","variables":' + b'{"a":' * _NEST)
+    ),
+    Attack(
+        "variables of fewer levels", "400 BAD_USER_INPUT", _body(b'{"query":"{a}","variables":' + b'{"a":' * _FEWER)
+    ),
+    *(
+        Attack(f"a megabyte of {what} in {member}", "400 LIMIT_EXCEEDED input_values", _body(_flooded(member, value)))
+        for member, what, value in (
+            ("variables", "lists", b"[]"),
+            ("variables", "objects", b'{"":{}}'),
+            ("variables", "numbers", b"1"),
+            ("variables", "texts", b'""'),
+            ("variables", "escaped texts", b'"\\\\"'),
+            ("extensions", "lists", b"[]"),
+            ("nothing_known", "lists", b"[]"),
+        )
+    ),
+    Attack(
+        "a megabyte of lists, by nobody", "400 LIMIT_EXCEEDED input_values", _by_nobody(_flooded("variables", b"[]"))
+    ),
+    Attack(
+        "lists in a list, as many as may be",
+        "400 LIMIT_EXCEEDED list_items",
+        _body(b'{"query":"{__typename}","variables":{"a":[' + b",".join([b"[]"] * _FEWER) + b"]}}"),
+    ),
+    Attack(
+        "lists in extensions, as many as may be",
+        "400 LIMIT_EXCEEDED list_items",
+        _body(b'{"query":"{__typename}","extensions":{"a":[' + b",".join([b"[]"] * _FEWER) + b"]}}"),
+    ),
+    Attack(
+        "a text of 900,000 commas", "400 LIMIT_EXCEEDED document_bytes", _body(b'{"query":"' + b"," * 900_000 + b'"}')
+    ),
     Attack("a number of 400,000 digits", "400 BAD_USER_INPUT", _body(b'{"query":' + b"9" * 400_000 + b"}")),
     Attack(
         "a number of 400,000 digits in variables",
@@ -83,7 +128,7 @@ ROWS: Final = [
         "400 LIMIT_EXCEEDED document_bytes",
         _body(b'{"query":"' + b"x" * 900_000 + b'"}'),
     ),
-    Attack("no JSON", "400 BAD_USER_INPUT", _body(b"{" * 100_000)),
+    Attack("no JSON", "400 BAD_USER_INPUT", _body(b"{" * _FEWER)),
     Attack("half of a JSON text", "400 BAD_USER_INPUT", _body(_MUTATION[:-5])),
     Attack("no UTF-8", "400 BAD_USER_INPUT", _body(b'{"query":"\xff\xfe\xfa"}')),
     Attack("a compressed body", "415 BAD_USER_INPUT", _body(b"\x1f\x8b" + b"\0" * 1_000, Content_Encoding="gzip")),
@@ -133,15 +178,49 @@ ROWS: Final = [
         _upload(form(operations(), file_map(), Part("0", b"text", "a.txt"))[:150]),
     ),
     Attack(
-        "a file in 1,000 places",
+        "a file in 100 places",
         "400 BAD_USER_INPUT",
         _upload(
             form(
                 operations(),
-                file_map({"0": [f"variables.input.{number}.file" for number in range(1_000)]}),
+                file_map({"0": [f"variables.input.{number}.file" for number in range(100)]}),
                 Part("0", b"text", "a.txt"),
             )
         ),
+    ),
+    *(
+        Attack(
+            f"a form, {what} in its operations",
+            "413 LIMIT_EXCEEDED form_field_bytes" if size > 294_912 else "400 LIMIT_EXCEEDED input_values",
+            _upload(form(Part("operations", _flooded("variables", value, size)), file_map({}))),
+        )
+        for what, value, size in (
+            ("a megabyte of lists", b"[]", 990_000),
+            ("a megabyte of objects", b'{"":{}}', 990_000),
+            ("as many lists as fit", b"[]", 290_000),
+            ("as many objects as fit", b'{"":{}}', 290_000),
+        )
+    ),
+    Attack(
+        "a form, lists in its operations, and a file for them",
+        "400 LIMIT_EXCEEDED input_values",
+        _upload(
+            form(
+                Part("operations", _flooded("variables", b"[]", 290_000)),
+                file_map({"0": ["variables.b"]}),
+                Part("0", b"text", "a.txt"),
+            )
+        ),
+    ),
+    Attack(
+        "a form, as many lists as may be",
+        "400 LIMIT_EXCEEDED list_items",
+        _upload(form(Part("operations", _flooded("variables", b"[]", 3 * _FEWER - 60)), file_map({}))),
+    ),
+    Attack(
+        "a file in 65,000 places",
+        "413 LIMIT_EXCEEDED form_field_bytes",
+        _upload(form(operations(), file_map({"0": ["variables.f"] * 65_000}), Part("0", b"text", "a.txt"))),
     ),
     # Pages of other sites
     Attack(

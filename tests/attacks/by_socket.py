@@ -18,6 +18,9 @@ MOST = 120
 """Operations on one socket: more than it may have, in fewer messages than it may send at once."""
 MESSAGES = 5_000
 SOCKETS = Settings.model_fields["sockets_per_address"].default
+LISTS = b",".join([b"[]"] * 40_000)
+"""As many as fit into a message."""
+DEAR = "{ viewer { conversations(first: 100) { nodes { messages(first: 100) { nodes { id answers { id } } } } } } }"
 Send = Callable[[Target], Awaitable[str]]
 
 
@@ -110,6 +113,43 @@ ROWS: Final = [
     Attack("a message of nested lists", "close 4400", _frames(frame(b"[" * 60_000 + b"]" * 60_000))),
     Attack("a message that is a number", "close 4400", _frames(frame(b"9" * 120_000))),
     Attack("an array of messages", "close 4400", _messages([{"type": "ping"}] * 1_000)),
+    *(
+        Attack(f"a {what} full of lists", "close 4400", _frames(frame(text % LISTS), sign_in=what != "connection_init"))
+        for what, text in {
+            "subscribe": b'{"type":"subscribe","id":"1","payload":{"query":"{__typename}","variables":{"a":[%s]}}}',
+            "subscribe's extensions": b'{"type":"subscribe","id":"1","payload":{"query":"","extensions":{"a":[%s]}}}',
+            "connection_init": b'{"type":"connection_init","payload":{"a":[%s]}}',
+            "ping": b'{"type":"ping","payload":{"a":[%s]}}',
+        }.items()
+    ),
+    Attack(
+        "a subscribe with as many lists as may be",
+        "error LIMIT_EXCEEDED list_items",
+        _messages(operation("1", "{ __typename }", a=[[]] * 9_900)),
+    ),
+    Attack(
+        "a subscribe with as many lists in its extensions",
+        "error LIMIT_EXCEEDED list_items",
+        _messages(
+            {"type": "subscribe", "id": "1", "payload": {"query": "{ __typename }", "extensions": {"a": [[]] * 9_900}}}
+        ),
+    ),
+    Attack(
+        "an operation whose name is empty, among several",
+        "error BAD_USER_INPUT",
+        _messages(
+            {
+                "type": "subscribe",
+                "id": "1",
+                "payload": {"query": "query A { __typename } query B { __typename }", "operationName": ""},
+            }
+        ),
+    ),
+    Attack(
+        "an operation whose name is empty, beyond the cost",
+        "error LIMIT_EXCEEDED cost",
+        _messages({"type": "subscribe", "id": "1", "payload": {"query": DEAR, "operationName": ""}}),
+    ),
     Attack("a message without a type", "close 4400", _messages({"id": "1"})),
     Attack("a message of an unknown type", "close 4400", _messages({"type": "x" * 120_000})),
     Attack("a message of the legacy protocol", "close 4400", _messages({"type": "start", "id": "1"})),

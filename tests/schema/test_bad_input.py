@@ -67,10 +67,11 @@ async def test_an_unknown_conversation_is_not_found(product: Product) -> None:
         ("", "empty"),
         ("   \n", "empty"),
         ("\u200b\u2060\ufeff \u202e", "empty"),
+        ("\u3164\u2800", "empty"),
         ("x" * 100_000, "at most 10000"),
         ("a\x00b", "not text"),
     ],
-    ids=["nothing", "spaces", "invisible", "too long", "NUL"],
+    ids=["nothing", "spaces", "invisible", "fillers", "too long", "NUL"],
 )
 async def test_a_question_that_cannot_be_asked_is_refused_and_not_stored(
     product: Product, text: str, reason: str

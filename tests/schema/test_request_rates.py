@@ -13,6 +13,7 @@ import pytest
 from statements import counted
 
 from core.settings import Settings
+from multipart import Part, file_map, form, send
 from owner import as_owner, counts, kept_files
 from product import PASSWORD, SEND, UPLOAD, Person, Product, running_product
 from wire import relayed
@@ -255,6 +256,17 @@ async def test_an_upload_too_many_is_refused_before_its_file_has_come(limited: L
         assert result["reason"].startswith("Too many uploads.")
         assert (await person.upload(b"A whole file."))["__typename"] == "RateLimited"
         assert (await counts(person), kept_files(person)) == before
+
+
+async def test_a_form_beyond_the_rate_of_uploads_is_held_to_the_limits_of_every_form(limited: Limited) -> None:
+    lists = b'{"query": "{ __typename }", "variables": {"a": [' + b",".join([b"[]"] * 90_000) + b"]}}"
+    async with limited(uploads_per_minute=1, uploads_burst=1) as product:
+        person = await product.sign_up()
+        assert (await person.upload(b"The only one."))["__typename"] == "UploadDocumentPayload"
+        for content, kind in ((lists, "input_values"), (b" " * 300_000, "form_field_bytes")):
+            reply = await send(product, person.token, form(Part("operations", content), file_map({})))
+            assert reply.error[1] == "LIMIT_EXCEEDED"
+            assert reply.body["errors"][0]["extensions"]["kind"] == kind
 
 
 async def test_a_request_too_many_with_a_file_is_refused_before_its_body_has_come(limited: Limited) -> None:

@@ -209,7 +209,11 @@ async def test_a_parser_that_takes_too_long_is_stopped_and_the_document_may_be_t
         await person.ready_document(TEXT)
 
 
-@pytest.mark.parametrize("name", ["", "   ", "x" * 256, "a\x00b.txt", "a\nb.txt", "a\u202eb.txt"])
+# Fillers of Hangul and an empty pattern of Braille are a letter and a symbol, and show nothing.
+FILLERS = ["\u3164", "\u2800\u2800", "\u115f\u1160", "\uffa0 \u2800", "\u034f\ufe0f"]
+
+
+@pytest.mark.parametrize("name", ["", "   ", "x" * 256, "a\x00b.txt", "a\nb.txt", "a\u202eb.txt", *FILLERS])
 async def test_a_name_that_cannot_be_shown_is_refused_and_leaves_nothing(product: Product, name: str) -> None:
     person = await product.sign_up()
     result = await upload(person, TEXT, "fine.txt", name=name)
@@ -220,7 +224,7 @@ async def test_a_name_that_cannot_be_shown_is_refused_and_leaves_nothing(product
     await assert_nothing_left(person)
 
 
-@pytest.mark.parametrize("filename", ["", " ", "x" * 256, "a\nb.txt", "a\x07b.txt"])
+@pytest.mark.parametrize("filename", ["", " ", "x" * 256, "a\nb.txt", "a\x07b.txt", "\u3164"])
 async def test_a_file_whose_own_name_cannot_be_shown_is_refused_and_leaves_nothing(
     product: Product, filename: str
 ) -> None:

@@ -32,13 +32,20 @@ def check_literals(values: Iterable[ValueNode], settings: Settings) -> None:
 
 
 def check_variables(variables: Mapping[str, object] | None, settings: Settings) -> None:
-    """Refuse variables that are too long, too deep or too great. Raises `LimitExceededError`.
+    """Refuse variables that are too long, too deep or too great. Raises `LimitExceededError`."""
+    _check(variables or {}, settings, Limit.INPUT_BYTES)
 
-    The set of variables itself is no input, so its depth is 0; it may have as many members as a list. What is
-    neither text, number, list nor object is a file of a multipart request, which has a limit of its own.
-    """
+
+def check_extensions(extensions: Mapping[str, object], settings: Settings) -> None:
+    """Refuse a request's `extensions` by the limits of variables. Raises `LimitExceededError`."""
+    _check(extensions, settings, Limit.EXTENSION_BYTES)
+
+
+def _check(values: Mapping[str, object], settings: Settings, bytes_limit: Limit) -> None:
+    """The set of values itself is no input, so its depth is 0; it may have as many members as a list. What is neither
+    text, number, list nor object is a file of a multipart request, which has a limit of its own."""
     size = 0
-    stack: list[tuple[object, int]] = [(variables or {}, 0)]
+    stack: list[tuple[object, int]] = [(values, 0)]
     while stack:
         value, depth = stack.pop()
         if isinstance(value, (Mapping, list)):
@@ -57,7 +64,7 @@ def check_variables(variables: Mapping[str, object] | None, settings: Settings) 
             if isinstance(value, int) and value.bit_length() > settings.limit_input_digits * 3.33:
                 raise LimitExceededError(Limit.INPUT_DIGITS, settings.limit_input_digits)
         if size > settings.limit_input_bytes:
-            raise LimitExceededError(Limit.INPUT_BYTES, settings.limit_input_bytes)
+            raise LimitExceededError(bytes_limit, settings.limit_input_bytes)
 
 
 def _length(text: str) -> int:

@@ -29,6 +29,8 @@ class Limit(enum.Enum):
     LIST_ITEMS = "A list or an input object has {actual} items"
     INPUT_DEPTH = "An input is nested {actual} levels deep"
     INPUT_BYTES = "The variables have {actual} bytes"
+    EXTENSION_BYTES = "The extensions have {actual} bytes"
+    INPUT_VALUES = "The request has {actual} values"
     INPUT_DIGITS = "A number has {actual} digits"
     RESPONSE_BYTES = "The response has {actual} bytes"
     SOCKET_OPERATIONS = "The socket has {actual} operations at once"
@@ -46,7 +48,7 @@ class LimitExceededError(ValidationAbortedError):
     """
 
     def __init__(self, limit: Limit, allowed: int, actual: int | None = None) -> None:
-        self.limit = limit
+        self.limit, self.allowed, self.actual = limit, allowed, actual
         found = f"more than {allowed}" if actual is None else actual
         super().__init__(
             f"{limit.value.format(actual=found)}; the limit is {allowed} ({limit.name.lower()}).",
