@@ -208,6 +208,13 @@ def settings_on(servers: Servers, copies: Copies, models_folder: Path) -> Settin
     return lambda pattern, folder: _own_settings(servers, copies(pattern), models_folder, folder, servers.redis())
 
 
+@pytest.fixture(scope="module")
+def lasting(settings_on: SettingsOn, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings with a database of a file's own, for all of its tests."""
+    with settings_on(template, tmp_path_factory.mktemp("lasting")) as settings:
+        yield settings
+
+
 @pytest.fixture
 async def postgres(settings: Settings) -> AsyncIterator[Postgres]:
     """The doors, on a database of the test's own."""

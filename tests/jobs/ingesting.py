@@ -155,16 +155,18 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def worker_process(settings: Settings, **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def worker_process(
+    settings: Settings, *, program: Sequence[str] = ("-m", "app.cli", "work"), **more: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """A worker in a process of its own, as an operator starts it; killed at the end if it still runs.
 
-    `more` are further variables of its environment.
+    `program` is what Python is to run instead; `more` are further variables of its environment.
     """
     names = ("database_url", "database_platform_url", "redis_url", "data_dir")
     values = {name.upper(): str(getattr(settings, name)) for name in names}
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "app.cli", "work"),
+        *(sys.executable, *program),
         env=kept | values | more | {"PYTHONPATH": str(SOURCES), "SECRET_KEY": "x" * 32},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
