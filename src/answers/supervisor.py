@@ -244,8 +244,7 @@ class AnswerSupervisor:
         An answer younger than a sweep is left alone: whoever stored it is about to produce it.
         """
         if self._tasks:
-            async with self._services.postgres.platform(Purpose.SWEEP) as tx:
-                await answer_producers.show_life(tx, self._id)
+            await self._show_life()
         async with self._services.postgres.platform(Purpose.SWEEP) as tx:
             age = timedelta(seconds=SWEEP_SECONDS)
             found = await answer_producers.unfinished(tx, self._id, older_than=age, most=_SWEEP_BATCH)
@@ -257,6 +256,13 @@ class AnswerSupervisor:
             if tenant_id in suspended:
                 attempt.interrupt(_suspended())
         forgotten = await self._forgotten.among([one for one in found if one.id not in self._tasks])
+        if forgotten and not self._tasks:
+            # Before it has any: others must not find their process silent.
+            await self._show_life()
         for one in forgotten:
             self.produce(one.tenant_id, one.id, one.epoch)
         return len(forgotten)
+
+    async def _show_life(self) -> None:
+        async with self._services.postgres.platform(Purpose.SWEEP) as tx:
+            await answer_producers.show_life(tx, self._id)

@@ -20,7 +20,7 @@ from own_servers import frozen, own_redis
 from owner import as_owner, uuid_of
 from product import Person
 
-# Processes that start, one answer of twenty seconds, and one that is begun again.
+# Processes that start, one answer of half a minute, and one that is begun again.
 pytestmark = [pytest.mark.long, pytest.mark.timeout(150)]
 HANDED_OVER_SECONDS = 4.0
 """A sweep's pause, and the time to begin."""
@@ -47,8 +47,8 @@ def settings(settings: Settings, cache: EmbeddedRedis) -> Settings:
 
 
 def drawn_out(settings: Settings) -> Settings:
-    """Of a process whose answers take longer than anybody waits for a sign of life."""
-    return settings.model_copy(update={"local_token_interval_ms": 350})
+    """Of a process whose answers take longer (half a minute) than anybody waits for a sign of life."""
+    return settings.model_copy(update={"local_token_interval_ms": 1_800})
 
 
 def everywhere(http: aiohttp.ClientSession, reader: Person, answer: str, url: str) -> list[Follower]:
@@ -66,6 +66,13 @@ async def until_taken(settings: Settings, answer: str, epoch: int, seconds: floa
     async with asyncio.timeout(BUSY * seconds):
         while (await state(settings, answer))[0] < epoch:  # noqa: ASYNC110 - other processes
             await asyncio.sleep(0.1)
+
+
+async def until_alive(settings: Settings, processes: int) -> None:
+    """Wait until so many have shown life, as they do every two seconds."""
+    async with asyncio.timeout(BUSY * 3):
+        while await as_owner(settings, "SELECT count(*) FROM answer_producers") != [(processes,)]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 def begin(group: asyncio.TaskGroup, followers: list[Follower]) -> None:
@@ -88,6 +95,7 @@ async def test_what_a_process_hands_over_at_its_end_is_begun_again_at_once(
     async with asyncio.TaskGroup() as group:
         begin(group, followers)
         await spoken(*followers)
+        await until_alive(slow, 1)
         with frozen(cache):
             ending.send(signal.SIGTERM)
             await ending.ended(BUSY * 7)
@@ -113,6 +121,7 @@ async def test_the_answers_of_a_killed_process_are_taken_over_and_stopped_and_th
         for followers in (of_left, of_unwanted, of_kept):
             begin(group, followers)
         await spoken(*of_left, *of_unwanted, *of_kept)
+        await until_alive(slow, 2)
         await asyncio.to_thread(cache.stop, at_once)
         dying.send(signal.SIGKILL)
         killed = time.monotonic()
