@@ -23,7 +23,7 @@ from answers.patience import Patience
 from answers.prompt import build_request
 from answers.services import Services
 from answers.token_counts import COUNT_SECONDS, tokens_of
-from answers.vanished import MAX_ATTEMPTS, vanished
+from answers.vanished import interrupted_too_often
 from answers.whole_text import WholeText
 from answers.writer import MAX_DELTA_CHARS, AnswerWriter
 from core.errors import ErrorCode, FailureError, ProviderError
@@ -93,8 +93,11 @@ class Attempt:
     async def run(self) -> None:
         """Produce the answer and store how it ended. Raises `SupersededError` when another attempt owns it."""
         try:
-            if self._claimed.stop_requested:
-                await self._end_for_another()
+            given_up = await interrupted_too_often(
+                self._services.postgres, self._tenant_id, self._answer_id, earlier=self._claimed.epoch - 1
+            )
+            if given_up or self._claimed.stop_requested:
+                await self._end_for_another(None if self._claimed.stop_requested else given_up)
                 return
             await self._writer.open()
             await self._run()
@@ -104,12 +107,7 @@ class Attempt:
     async def _run(self) -> None:
         failure: Failed | None = None
         stopped = False
-        earlier = self._claimed.epoch - 1
         try:
-            if await vanished(self._services.postgres, self._tenant_id, self._answer_id, earlier) >= MAX_ATTEMPTS:
-                raise FailureError(
-                    ErrorCode.INTERRUPTED, "The answer was interrupted too often. Ask again.", retryable=True
-                )
             await self._stream_unless_interrupted()
         except FailureError as error:
             log.warning("answer failed", answer=self._answer_id.hex, code=error.code.value)
@@ -138,8 +136,8 @@ class Attempt:
                 started_at=self._model_asked_at,
             )
 
-    async def _end_for_another(self) -> None:
-        """End a stopped answer whose producer died before it could, with what is left of it in its log."""
+    async def _end_for_another(self, failure: Failed | None) -> None:
+        """End an answer whose producer died before it could, with what is left of it in its log: failed or stopped."""
         said: list[Cited | Delta] = []
         with suppress(*REDIS_ERRORS):
             said = await self._services.answer_log.said(self._tenant_id, self._answer_id)
@@ -152,7 +150,7 @@ class Attempt:
                 self._model = self._model or self._services.providers.default_model(self._provider)
                 async with asyncio.timeout(COUNT_SECONDS):
                     self._request = self._request_of(await self._ground.gather())
-        await self._store(None, stopped=True)
+        await self._store(failure, stopped=failure is None)
 
     async def _stream_unless_interrupted(self) -> None:
         if self._interruption is not None:

@@ -11,12 +11,13 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from answers.ends import StopRequestedError
+from answers.forgotten import ForgottenAnswers
 from answers.producer import Attempt
 from answers.services import Services
 from core.errors import ErrorCode, FailureError
-from core.ids import TenantId
+from core.ids import TenantId, new_id
 from core.tasks import end_tasks, see_through
-from datastores import answer_stops, answer_turns, redis_keys
+from datastores import answer_producers, answer_stops, answer_turns, redis_keys
 from datastores.answer_log import LEASE_MS, SupersededError
 from datastores.outages import is_outage, when_back
 from datastores.postgres import Purpose
@@ -56,8 +57,9 @@ class AnswerSupervisor:
         """Of the tasks, those whose answer is to be stopped before its attempt has begun."""
         self._watching: list[asyncio.Task[None]] = []
         self._draining: asyncio.Task[None] | None = None
-        self._suspects: set[tuple[UUID, int]] = set()
-        """Begun answers, with their epoch, that nobody held in the last sweep."""
+        self._id = new_id()
+        """The process's own among those that write answers."""
+        self._forgotten = ForgottenAnswers(services.answer_log)
 
     async def start(self) -> None:
         """Begin to sweep for forgotten answers, and to hear which are to be stopped."""
@@ -160,7 +162,7 @@ class AnswerSupervisor:
         anothers = False
         try:
             async with self._services.postgres.write(tenant_id) as tx:
-                claimed = await answer_turns.claim(tx, answer_id, seen_epoch)
+                claimed = await answer_turns.claim(tx, answer_id, seen_epoch, self._id)
                 anothers = claimed is None and await answer_turns.is_begun(tx, answer_id)
             if claimed is None:
                 return None
@@ -239,12 +241,13 @@ class AnswerSupervisor:
 
         End those of suspended tenants, and those that a person has stopped without that this process has heard of it.
 
-        An answer younger than a sweep is left alone: whoever stored it is about to produce it. One that has been begun
-        must be without a lease in two sweeps: after Redis lost all leases their holders need a moment to renew them.
-        With Redis away nobody can tell what has been begun and forgotten; what nobody has begun needs no lease.
+        An answer younger than a sweep is left alone: whoever stored it is about to produce it.
         """
+        if self._tasks:
+            await self._show_life()
         async with self._services.postgres.platform(Purpose.SWEEP) as tx:
-            found = await answer_turns.unfinished(tx, timedelta(seconds=SWEEP_SECONDS), _SWEEP_BATCH)
+            age = timedelta(seconds=SWEEP_SECONDS)
+            found = await answer_producers.unfinished(tx, self._id, older_than=age, most=_SWEEP_BATCH)
             suspended = await suspended_among(tx, {tenant_id for tenant_id, _ in self._attempts.values()})
             stopped = await answer_stops.stop_requested(tx, list(self._attempts))
         for answer_id in stopped:
@@ -252,16 +255,14 @@ class AnswerSupervisor:
         for tenant_id, attempt in self._attempts.values():
             if tenant_id in suspended:
                 attempt.interrupt(_suspended())
-        candidates = [row for row in found if row[1] not in self._tasks]
-        try:
-            leased = await self._services.answer_log.leased(
-                [(tenant_id, answer_id) for tenant_id, answer_id, _ in candidates]
-            )
-        except RedisAwayError:
-            leased = [epoch > 0 for _, _, epoch in candidates]
-        unheld = [row for row, held in zip(candidates, leased, strict=True) if not held]
-        forgotten = [row for row in unheld if row[2] == 0 or (row[1], row[2]) in self._suspects]
-        self._suspects = {(answer_id, epoch) for _, answer_id, epoch in unheld}
-        for tenant_id, answer_id, epoch in forgotten:
-            self.produce(tenant_id, answer_id, epoch)
+        forgotten = await self._forgotten.among([one for one in found if one.id not in self._tasks])
+        if forgotten and not self._tasks:
+            # Before it has any: others must not find their process silent.
+            await self._show_life()
+        for one in forgotten:
+            self.produce(one.tenant_id, one.id, one.epoch)
         return len(forgotten)
+
+    async def _show_life(self) -> None:
+        async with self._services.postgres.platform(Purpose.SWEEP) as tx:
+            await answer_producers.show_life(tx, self._id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
@@ -22,6 +23,7 @@ from core.tasks import see_through
 from datastores.answer_cache import AnswerCache
 from datastores.answer_log import AnswerLog
 from datastores.answer_slots import AnswerSlots
+from datastores.answer_stops import StopCalls
 from datastores.audit_file import AuditFile
 from datastores.context_cache import ContextCache
 from datastores.conversation_news import ConversationNews
@@ -75,26 +77,38 @@ async def job_services(settings: Settings) -> AsyncGenerator[JobServices, None]:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Evictable:
+    """Where a process has its caches. They share the circuit, so that one asker at a time waits where it hangs."""
+
+    redis: Redis
+    circuit: RedisCircuit
+
+
 @asynccontextmanager
-async def evictable(settings: Settings, redis: Redis) -> AsyncGenerator[Redis, None]:
+async def evictable(settings: Settings, redis: Redis) -> AsyncGenerator[Evictable, None]:
     """The server whose keys may be evicted; where that is no other one, by the same connections."""
+    # Never the circuit of what counts: that one takes a full server for one that is away, and its copies can be read.
+    circuit = RedisCircuit(told="redis_away_caches_are_passed_over")
     if settings.redis_cache_url is None:
-        yield redis
+        yield Evictable(redis, circuit)
         return
     cache = make_cache(settings)
     try:
-        yield cache
+        yield Evictable(cache, circuit)
     finally:
         await cache.aclose()
 
 
 def producer_services(
-    settings: Settings, jobs: JobServices, cache: Redis, circuit: RedisCircuit, live: LiveChannels
+    settings: Settings, jobs: JobServices, cache: Evictable, circuit: RedisCircuit, live: LiveChannels
 ) -> ProducerServices:
     """What a process needs that writes answers."""
     servers = [settings.openai_base_url, settings.anthropic_base_url, settings.gemini_endpoint]
     embedding_servers = [settings.openai_embedding_base_url, settings.openai_base_url, settings.gemini_endpoint]
-    queries = QueryVectors(cache, ttl=settings.cache_ttl_query_embeddings, servers=embedding_servers)
+    queries = QueryVectors(
+        cache.redis, cache.circuit, ttl=settings.cache_ttl_query_embeddings, servers=embedding_servers
+    )
     return ProducerServices(
         settings,
         # An answer that has begun is paid for: it is not given up because others ask.
@@ -105,8 +119,8 @@ def producer_services(
         Retriever(queries, jobs.providers),
         Pace(settings),
         Memory(
-            AnswerCache(cache, ttl=settings.cache_ttl_llm_responses, servers=servers),
-            ContextCache(cache, ttl=settings.cache_ttl_conversations),
+            AnswerCache(cache.redis, cache.circuit, ttl=settings.cache_ttl_llm_responses, servers=servers),
+            ContextCache(cache.redis, cache.circuit, ttl=settings.cache_ttl_conversations),
         ),
         live,
         ConversationNews(jobs.redis, circuit),
@@ -151,7 +165,7 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
         stack.push_async_callback(silence.aclose)
         audit_file = AuditFile(settings.data_dir / "logs" / "audit.log")
         stack.push_async_callback(audit_file.aclose)
-        sessions = SessionCache(cache, jobs.redis, ttl=settings.cache_ttl_sessions)
+        sessions = SessionCache(cache.redis, jobs.redis, cache.circuit, ttl=settings.cache_ttl_sessions)
         stack.push_async_callback(sessions.aclose)
         yield Services(
             settings=settings,
@@ -173,6 +187,7 @@ async def api_services(settings: Settings, *, sweeping: bool = True) -> AsyncGen
             slots=producing.slots,
             keys=KeyedLocks(),
             news=producing.news,
+            stop_calls=StopCalls(jobs.redis, RedisCircuit(told="redis_away_stops_wait_for_a_look")),
             document_news=DocumentNews(jobs.redis, circuit),
             audit_file=audit_file,
         )

@@ -11,9 +11,9 @@ import structlog
 from redis.asyncio import Redis
 
 from core.ids import TenantId
-from core.own_time import others_within
 from datastores import redis_keys
-from datastores.redis_client import REDIS_ERRORS, REQUEST_SECONDS
+from datastores.redis_circuit import RedisCircuit
+from datastores.redis_client import REDIS_ERRORS
 
 MAX_CHARS = 100_000
 """A longer answer is not kept."""
@@ -32,17 +32,17 @@ class CachedAnswer:
 class AnswerCache:
     """Each answer is kept for `ttl` seconds from when it was written; 0 keeps none."""
 
-    def __init__(self, cache: Redis, *, ttl: int, servers: Sequence[str | None]) -> None:
+    def __init__(self, cache: Redis, circuit: RedisCircuit, *, ttl: int, servers: Sequence[str | None]) -> None:
         """`servers`: where models are asked. Another one may have another model of the same name."""
-        self._cache, self._ttl, self._servers = cache, ttl, list(servers)
+        self._cache, self._circuit, self._ttl, self._servers = cache, circuit, ttl, list(servers)
 
     async def get(self, tenant_id: TenantId, asked: object) -> CachedAnswer | None:
         """What was answered when the same was asked: everything that the answer depends on, in JSON's types."""
         if not self._ttl:
             return None
+        key = redis_keys.model_answer(tenant_id, self._digest(asked))
         try:
-            async with others_within(REQUEST_SECONDS):
-                found = await self._cache.get(redis_keys.model_answer(tenant_id, self._digest(asked)))
+            found = await self._circuit.ask(lambda: self._cache.get(key))
         except REDIS_ERRORS as error:
             log.info("no cached answers", error=type(error).__name__)
             return None
@@ -52,11 +52,9 @@ class AnswerCache:
         """Remember a whole answer."""
         if not self._ttl or len(answer.text) > MAX_CHARS:
             return
+        key, value = redis_keys.model_answer(tenant_id, self._digest(asked)), orjson.dumps(asdict(answer))
         try:
-            async with others_within(REQUEST_SECONDS):
-                await self._cache.set(
-                    redis_keys.model_answer(tenant_id, self._digest(asked)), orjson.dumps(asdict(answer)), ex=self._ttl
-                )
+            await self._circuit.ask(lambda: self._cache.set(key, value, ex=self._ttl))
         except REDIS_ERRORS as error:
             log.info("answer not cached", error=type(error).__name__)
 

@@ -8,12 +8,12 @@ from uuid import UUID
 import sqlalchemy as sa
 from redis.asyncio import Redis
 
-from core.own_time import others_within
 from datastores import redis_keys
 from datastores.answer_turns import version_where
 from datastores.models import Answer, AnswerStatus
 from datastores.records import table
-from datastores.redis_client import REDIS_ERRORS, REQUEST_SECONDS
+from datastores.redis_circuit import RedisCircuit
+from datastores.redis_client import REDIS_ERRORS
 from datastores.transactions import PlatformTransaction, Reads, WriteTransaction
 
 _answers = table(Answer)
@@ -74,11 +74,19 @@ async def is_to_be_stopped(reads: Reads, answer_id: UUID) -> bool:
     return await reads.scalar(statement) is not None
 
 
-async def tell_producer(redis: Redis, answer_id: UUID) -> bool:
-    """Have whoever writes the answer look up at once; False: Redis is away, and it looks within two seconds."""
-    try:
-        async with others_within(REQUEST_SECONDS):
-            await redis.publish(redis_keys.ANSWER_STOPS, answer_id.hex)
-    except REDIS_ERRORS:
-        return False
-    return True
+class StopCalls:
+    """Calls those who write answers. One per process.
+
+    Its circuit is its own: a cache that was late once must not make a stop late, too.
+    """
+
+    def __init__(self, redis: Redis, circuit: RedisCircuit) -> None:
+        self._redis, self._circuit = redis, circuit
+
+    async def tell_producer(self, answer_id: UUID) -> bool:
+        """Have whoever writes the answer look up at once; False: Redis is away, and it looks within two seconds."""
+        try:
+            await self._circuit.ask(lambda: self._redis.publish(redis_keys.ANSWER_STOPS, answer_id.hex))
+        except REDIS_ERRORS:
+            return False
+        return True

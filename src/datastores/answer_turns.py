@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -84,10 +83,6 @@ _blocked = (
     .where(_beside, _other.c.status.in_(UNFINISHED), _other.c.turn < _answers.c.turn)
     .correlate(_answers)
     .exists()
-)
-# As much of it as the platform role can see, which may read named columns only and no message.
-_another_begun = (
-    sa.select(_other.c.id).where(_beside, _other.c.status == AnswerStatus.STREAMING).correlate(_answers).exists()
 )
 _earlier = (
     sa.select(_other.c.id)
@@ -176,7 +171,12 @@ def _claim() -> ReturningUpdate[Any]:
             _assistants.c.id == conversation.c.assistant_id,
             _tenants.c.id == _answers.c.tenant_id,
         )
-        .values(epoch=_answers.c.epoch + 1, status=AnswerStatus.STREAMING, version=conversation.c.version)
+        .values(
+            epoch=_answers.c.epoch + 1,
+            status=AnswerStatus.STREAMING,
+            version=conversation.c.version,
+            producer_id=sa.bindparam("producer", type_=sa.Uuid()),
+        )
         .returning(
             _answers.c.epoch,
             _answers.c.conversation_id,
@@ -230,32 +230,14 @@ async def is_begun(reads: Reads, answer_id: UUID) -> bool:
     return bool(await reads.rows(statement))
 
 
-async def claim(tx: WriteTransaction, answer_id: UUID, seen_epoch: int) -> ClaimedAnswer | None:
-    """Take the answer over as the epoch after `seen_epoch` (0: nobody has begun).
+async def claim(tx: WriteTransaction, answer_id: UUID, seen_epoch: int, producer_id: UUID) -> ClaimedAnswer | None:
+    """Take the answer over for a process as the epoch after `seen_epoch` (0: nobody has begun).
 
     None when it has finished, while an earlier answer of the same conversation has not, while its tenant is suspended,
     or when somebody else took it since its epoch was seen: of two claimants at once, one wins.
     """
-    return await tx.first(ClaimedAnswer, _CLAIM, {"of_tenant": tx.tenant_id, "claimed": answer_id, "seen": seen_epoch})
-
-
-async def unfinished(tx: PlatformTransaction, older_than: timedelta, limit: int) -> list[tuple[TenantId, UUID, int]]:
-    """Tenant, id and epoch of answers that have not ended, of every tenant that is not suspended, the oldest first.
-
-    Of a conversation the one that somebody has begun, or else all of them: whose turn it is, `claim` decides.
-    """
-    statement = (
-        sa.select(_answers.c.tenant_id, _answers.c.id, _answers.c.epoch)
-        .where(
-            _answers.c.status.in_(UNFINISHED),
-            _answers.c.created_at < sa.func.now() - older_than,
-            sa.or_(_answers.c.status == AnswerStatus.STREAMING, ~_another_begun),
-            ~suspended(_answers.c.tenant_id),
-        )
-        .order_by(_answers.c.created_at)
-        .limit(limit)
-    )
-    return [(TenantId(row[0]), row[1], row[2]) for row in await tx.rows(statement)]
+    values = {"of_tenant": tx.tenant_id, "claimed": answer_id, "seen": seen_epoch, "producer": producer_id}
+    return await tx.first(ClaimedAnswer, _CLAIM, values)
 
 
 async def unfinished_among(

@@ -10,10 +10,10 @@ import structlog
 from redis.asyncio import Redis
 
 from core.ids import TenantId
-from core.own_time import others_within
 from datastores import redis_keys
 from datastores.models import MessageRole
-from datastores.redis_client import REDIS_ERRORS, REQUEST_SECONDS
+from datastores.redis_circuit import RedisCircuit
+from datastores.redis_client import REDIS_ERRORS
 
 log = structlog.get_logger(__name__)
 
@@ -50,16 +50,16 @@ class Moment:
 class ContextCache:
     """One context to a conversation, kept for `ttl` seconds after the turn that it ends with; 0 keeps none."""
 
-    def __init__(self, cache: Redis, *, ttl: int) -> None:
-        self._cache, self._ttl = cache, ttl
+    def __init__(self, cache: Redis, circuit: RedisCircuit, *, ttl: int) -> None:
+        self._cache, self._circuit, self._ttl = cache, circuit, ttl
 
     async def get(self, tenant_id: TenantId, conversation_id: UUID, moment: Moment) -> Said | None:
         """What was said up to that question, its answer included; None where it is not remembered as of this moment."""
         if not self._ttl:
             return None
+        key = redis_keys.conversation_context(tenant_id, conversation_id)
         try:
-            async with others_within(REQUEST_SECONDS):
-                found = await self._cache.get(redis_keys.conversation_context(tenant_id, conversation_id))
+            found = await self._circuit.ask(lambda: self._cache.get(key))
         except REDIS_ERRORS as error:
             log.info("no cached contexts", error=type(error).__name__)
             return None
@@ -79,7 +79,6 @@ class ContextCache:
         context = orjson.dumps({"moment": asdict(moment), "turns": turns, "earlier": said.earlier})
         key = redis_keys.conversation_context(tenant_id, conversation_id)
         try:
-            async with others_within(REQUEST_SECONDS):
-                await self._cache.set(key, context, ex=self._ttl)
+            await self._circuit.ask(lambda: self._cache.set(key, context, ex=self._ttl))
         except REDIS_ERRORS as error:
             log.info("context not cached", error=type(error).__name__)

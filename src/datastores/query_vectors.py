@@ -12,9 +12,9 @@ import structlog
 from redis.asyncio import Redis
 
 from core.ids import TenantId
-from core.own_time import others_within
 from datastores import redis_keys
-from datastores.redis_client import REDIS_ERRORS, REQUEST_SECONDS
+from datastores.redis_circuit import RedisCircuit
+from datastores.redis_client import REDIS_ERRORS
 
 _FORM = np.dtype("<f4")
 log = structlog.get_logger(__name__)
@@ -26,9 +26,9 @@ class QueryVectors:
     A cache that tenants shared would tell one of them, by how long an answer takes, what another has asked.
     """
 
-    def __init__(self, cache: Redis, *, ttl: int, servers: Sequence[str | None]) -> None:
+    def __init__(self, cache: Redis, circuit: RedisCircuit, *, ttl: int, servers: Sequence[str | None]) -> None:
         """`servers`: where models are asked. Another one may have another model of the same name."""
-        self._cache, self._ttl, self._servers = cache, ttl, list(servers)
+        self._cache, self._circuit, self._ttl, self._servers = cache, circuit, ttl, list(servers)
 
     async def get(
         self, tenant_id: TenantId, model_id: str, dimensions: int, text: str
@@ -36,9 +36,9 @@ class QueryVectors:
         """The vector of exactly this text in that model's space, shape (dimensions,); None where it is not known."""
         if not self._ttl:
             return None
+        key = self._key(tenant_id, model_id, text)
         try:
-            async with others_within(REQUEST_SECONDS):
-                found = await self._cache.get(self._key(tenant_id, model_id, text))
+            found = await self._circuit.ask(lambda: self._cache.get(key))
         except REDIS_ERRORS as error:
             log.info("no cached query vectors", error=type(error).__name__)
             return None
@@ -50,10 +50,9 @@ class QueryVectors:
         """Remember the text's vector."""
         if not self._ttl:
             return
+        key, value = self._key(tenant_id, model_id, text), vector.astype(_FORM).tobytes()
         try:
-            async with others_within(REQUEST_SECONDS):
-                value = vector.astype(_FORM).tobytes()
-                await self._cache.set(self._key(tenant_id, model_id, text), value, ex=self._ttl)
+            await self._circuit.ask(lambda: self._cache.set(key, value, ex=self._ttl))
         except REDIS_ERRORS as error:
             log.info("query vector not cached", error=type(error).__name__)
 

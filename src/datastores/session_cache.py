@@ -21,6 +21,7 @@ from core.tasks import end_tasks
 from datastores import redis_keys
 from datastores.models import Role
 from datastores.records import UserRecord
+from datastores.redis_circuit import RedisCircuit
 from datastores.redis_client import REDIS_ERRORS, REQUEST_SECONDS
 
 VERIFY_SECONDS = 60
@@ -86,10 +87,12 @@ class SessionCache:
     What has changed is told to Redis, where all processes share the copies. This process remembers it besides, so that
     it does not go by a copy that Redis could not be told to drop, and tells Redis until it is done. Nobody waits for
     that longer than `REQUEST_SECONDS` for each of the two things to tell.
+
+    The circuit is asked for copies and for nothing else: a change is told whether or not Redis has answered of late.
     """
 
-    def __init__(self, cache: Redis, live: Redis, *, ttl: int) -> None:
-        self._cache, self._live = cache, live
+    def __init__(self, cache: Redis, live: Redis, circuit: RedisCircuit, *, ttl: int) -> None:
+        self._live, self._circuit = live, circuit
         self._get = cache.register_script(_GET)
         self._put = cache.register_script(_PUT)
         self._hold = cache.register_script(_HOLD)
@@ -110,9 +113,9 @@ class SessionCache:
         """Whose session it is, if a recent copy says that it counts."""
         if self._is_distrusted(tenant_id, session_id):
             return None
+        keys = _keys(tenant_id, session_id)
         try:
-            async with others_within(REQUEST_SECONDS):
-                found = await self._get(keys=_keys(tenant_id, session_id), args=[self._ttl])
+            found = await self._circuit.ask(lambda: self._get(keys=keys, args=[self._ttl]))
         except REDIS_ERRORS:
             return None
         if not found or self._is_distrusted(tenant_id, session_id):
@@ -130,9 +133,9 @@ class SessionCache:
             return
         # The driver's UUIDs are a class of their own, which the encoder does not know.
         value = orjson.dumps(asdict(person) | {"read_at": read_at, "role": person.role.value}, default=str)
+        keys = _keys(tenant_id, session_id)
         try:
-            async with others_within(REQUEST_SECONDS):
-                await self._put(keys=_keys(tenant_id, session_id), args=[value, self._ttl])
+            await self._circuit.ask(lambda: self._put(keys=keys, args=[value, self._ttl]))
         except REDIS_ERRORS:
             return
 

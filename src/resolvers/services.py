@@ -17,6 +17,7 @@ from core.settings import Settings
 from core.turns import Turns
 from datastores.answer_log import AnswerLog
 from datastores.answer_slots import AnswerSlots
+from datastores.answer_stops import StopCalls
 from datastores.audit_file import AuditFile
 from datastores.conversation_news import ConversationNews
 from datastores.document_news import DocumentNews
@@ -93,6 +94,7 @@ class Services:
     keys: KeyedLocks
     """Of idempotency keys that this process works on."""
     news: ConversationNews
+    stop_calls: StopCalls
     document_news: DocumentNews
     audit_file: AuditFile
     trusted: TrustedDocuments

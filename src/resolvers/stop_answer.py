@@ -49,7 +49,7 @@ async def stop_answer(context: Context, answer_id: str) -> AnswerRecord | NotFou
         await context.services.news.tell(tenant_id, found[0].conversation_id)
     if following is not None:
         context.services.supervisor.produce(tenant_id, following)
-    if requested and await answer_stops.tell_producer(context.services.redis, wanted):
+    if requested and await context.services.stop_calls.tell_producer(wanted):
         await _wait_for_the_end(context.services, tenant_id, wanted)
     found = await answers.own_answers(context.reads, person.id, [wanted])
     return found[0] if found else NotFound.of("answer")

@@ -13,6 +13,7 @@ DOCUMENT = b"The ferry to Vexholm leaves from pier nine at half past seven.\n"
 QUESTION = "When does the first ferry leave?"
 ANSWER = (Say("At half past"), Say(" seven."), Say(finish="STOP", usage=(1, 1, 2)))
 TEXT = "At half past seven."
+CITED = Say("At half past seven [1], as")
 STOP = """mutation($input: StopAnswerInput!) { stopAnswer(input: $input) { __typename
   ... on StopAnswerPayload { answer { id status finishedAt message { text } usage { inputTokens outputTokens }
     citations { marker quote } } } ... on UserError { code reason: message } } }"""
@@ -60,6 +61,13 @@ async def asked(person: Person, conversation: str, text: str = QUESTION) -> str:
 async def followed(person: Person, answer_id: str, after: str | None = None) -> list[dict[str, Any]]:
     """All events to the answer's end."""
     return [event async for event in person.follow(answer_id, after)]
+
+
+async def text_has_come(person: Person, answer_id: str) -> None:
+    """Wait until a follower has text of the answer."""
+    async for event in person.follow(answer_id):
+        if event["__typename"] == "AnswerDelta":
+            return
 
 
 async def begun(settings: Settings, answer_id: str) -> None:

@@ -119,6 +119,18 @@ async def test_what_was_given_up_waiting_for_and_is_done_all_the_same_leaves_no_
         assert (kinds(late)[-1], text_of(late), whole(late)) == ("Completed", TEXT, True)
 
 
+async def test_few_of_those_who_ask_wait_for_it(made: tuple[GeminiServer, Settings], redis: EmbeddedRedis) -> None:
+    _, settings = made
+    async with running_product(settings, worker=False) as product:
+        person = await product.sign_up()
+        with frozen(redis):
+            began = time.monotonic()
+            for _ in range(20):
+                await person.query("{ viewer { user { id } } }")
+            # Each of them has a rate and a session: with one wait for each of those it would take eight seconds.
+            assert time.monotonic() - began < BUSY * 2
+
+
 async def until_stored(settings: Settings, answer_id: str) -> None:
     async def stored() -> bool:
         return await status(settings, answer_id) == "COMPLETED"

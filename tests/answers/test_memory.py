@@ -14,6 +14,7 @@ from core.settings import Settings
 from datastores import redis_keys
 from datastores.context_cache import ContextCache, Moment, Said, Turn
 from datastores.models import MessageRole
+from datastores.redis_circuit import RedisCircuit
 from openai_server import Cut, Done, OpenAIServer, Say, Step, Usage
 from owner import as_owner, until, uuid_of
 from product import Person, Product, running_product
@@ -185,7 +186,7 @@ async def test_an_answer_that_ended_before_it_read_what_was_said_remembers_nothi
 
 async def test_a_context_is_that_of_its_moment(own: Product, person: Person) -> None:
     key = (person.tenant_id, uuid_of(await person.conversation()))
-    contexts = ContextCache(own.services.redis, ttl=60)
+    contexts = ContextCache(own.services.redis, RedisCircuit(), ttl=60)
     said = Said([Turn(MessageRole.USER, "a"), Turn(MessageRole.ASSISTANT, "b")], earlier=4)
     await contexts.put(*key, Moment(3, 7, 5), said)
     assert await contexts.get(*key, Moment(3, 7, 5)) == said

@@ -144,7 +144,7 @@ async def test_another_answer_is_known_as_one_whatever_the_clocks_of_those_who_s
             again = UUID("00000000-0000-7000-8000-000000000000")
             person_id = uuid_of(person.user_id)
             await regenerate(tx, earlier, answer_id=again, person_id=person_id, idempotency_key=None)
-            claimed = await claim(tx, again, 0)
+            claimed = await claim(tx, again, 0, person_id)
             assert claimed is not None
             assert claimed.regenerated
             raise _RolledBackError

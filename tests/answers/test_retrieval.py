@@ -13,6 +13,7 @@ from answers import retrieval
 from core.ids import TenantId, new_id
 from core.settings import Settings
 from datastores.query_vectors import QueryVectors
+from datastores.redis_circuit import RedisCircuit
 from datastores.redis_client import make_redis
 from openai_embeddings import EmbeddingsServer, vector_of
 from openai_server import Done, OpenAIServer, Refuse, Say, Until
@@ -146,7 +147,7 @@ async def test_a_question_is_embedded_once_for_its_organisation_and_for_nobody_e
 async def test_a_kept_vector_counts_for_its_model_its_size_its_server_and_its_time_alone(lasting: Settings) -> None:
     redis = make_redis(lasting)
     tenant, vector = TenantId(new_id()), np.array([0.6, 0.8], dtype=np.float32)
-    kept = QueryVectors(redis, ttl=60, servers=["a"])
+    kept = QueryVectors(redis, RedisCircuit(), ttl=60, servers=["a"])
     await kept.put(tenant, "m@2", "Why?\ud800", vector)
     found = await kept.get(tenant, "m@2", 2, "Why?\ud800")
     assert found is not None
@@ -156,14 +157,14 @@ async def test_a_kept_vector_counts_for_its_model_its_size_its_server_and_its_ti
     assert await kept.get(tenant, "m@2", 3, "Why?\ud800") is None
     assert await kept.get(tenant, "n@2", 2, "Why?\ud800") is None
     assert await kept.get(TenantId(new_id()), "m@2", 2, "Why?\ud800") is None
-    assert await QueryVectors(redis, ttl=60, servers=["b"]).get(tenant, "m@2", 2, "Why?\ud800") is None
-    assert await QueryVectors(redis, ttl=0, servers=["a"]).get(tenant, "m@2", 2, "Why?\ud800") is None
+    assert await QueryVectors(redis, RedisCircuit(), ttl=60, servers=["b"]).get(tenant, "m@2", 2, "Why?\ud800") is None
+    assert await QueryVectors(redis, RedisCircuit(), ttl=0, servers=["a"]).get(tenant, "m@2", 2, "Why?\ud800") is None
     await redis.aclose()
 
 
 async def test_without_redis_there_is_no_kept_vector_and_no_error(lasting: Settings) -> None:
     redis = make_redis(lasting.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"}))
-    away = QueryVectors(redis, ttl=60, servers=[])
+    away = QueryVectors(redis, RedisCircuit(), ttl=60, servers=[])
     await away.put(TenantId(new_id()), "m@2", "Why?", np.array([0.6, 0.8], dtype=np.float32))
     assert await away.get(TenantId(new_id()), "m@2", 2, "Why?") is None
     await redis.aclose()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from conversing import (
     ANSWER,
+    CITED,
     DOCUMENT,
     TEXT,
     asked,
@@ -23,6 +24,7 @@ from conversing import (
     kinds,
     status,
     stop,
+    text_has_come,
     text_of,
     whole,
 )
@@ -31,13 +33,12 @@ from grpc import StatusCode
 from core.settings import Settings
 from owner import as_owner, until, uuid_of
 from product import Person, Product, running_product
-from wire import Fail, GeminiServer, Say, Until, gemini, in_time, relayed
+from wire import Fail, GeminiServer, Until, gemini, in_time, relayed
 
 sys.path.append(str(Path(__file__).parents[1] / "attacks"))
 from api_process import ApiProcess
 
 pytestmark = pytest.mark.timeout(60)  # several products, and some seconds that the product itself allows
-CITED = Say("At half past seven [1], as")
 TERMINAL = {"COMPLETED": "AnswerCompleted", "STOPPED": "AnswerStopped"}
 
 
@@ -50,13 +51,6 @@ async def made(settings: Settings, tmp_path: Path) -> AsyncIterator[tuple[Gemini
 def elsewhere(person: Person, product: Product) -> Person:
     """The same person at another process's door."""
     return replace(person, product=product)
-
-
-async def text_has_come(person: Person, answer_id: str) -> None:
-    """Wait until a follower has text of the answer."""
-    async for event in person.follow(answer_id):
-        if event["__typename"] == "AnswerDelta":
-            return
 
 
 async def watched(person: Person, answer_id: str, words: asyncio.Event) -> list[dict[str, Any]]:

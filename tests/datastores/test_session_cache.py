@@ -19,6 +19,7 @@ from core.settings import Settings
 from datastores import redis_keys, session_cache
 from datastores.models import Role
 from datastores.records import UserRecord
+from datastores.redis_circuit import RedisCircuit
 from datastores.redis_client import make_redis
 from datastores.session_cache import EVERYBODY, SessionCache
 from owner import until
@@ -33,7 +34,7 @@ WHICH = pytest.mark.parametrize("whole_tenant", [True, False], ids=["a tenant", 
 async def cache_at(settings: Settings, url: str, live_url: str) -> AsyncGenerator[SessionCache]:
     """A process's cache, with its copies at one URL and its live channels at another."""
     copies, live = (make_redis(settings.model_copy(update={"redis_url": one})) for one in (url, live_url))
-    cache = SessionCache(copies, live, ttl=60)
+    cache = SessionCache(copies, live, RedisCircuit(), ttl=60)
     yield cache
     await cache.aclose()
     for client in (copies, live):

@@ -21,6 +21,7 @@ from streams import MULTIPART, SSE, pieces
 WATCH = """subscription($id: ID!, $after: String) { answer(id: $id, after: $after) { __typename
   ... on StreamEvent { sequence cursor } ... on AnswerDelta { firstSequence text }
   ... on AnswerCompleted { answer { status message { text } } }
+  ... on AnswerStopped { answer { message { text } } }
   ... on AnswerFailed { failure { code retryable } answer { message { text } } } } }"""
 TERMINAL = ("AnswerCompleted", "AnswerStopped", "AnswerFailed")
 TRANSPORTS = ("websocket", "sse", "multipart")

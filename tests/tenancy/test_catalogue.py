@@ -24,7 +24,9 @@ PLATFORM_RIGHTS = {
     },
     "users": {"SELECT": "", "INSERT": ""},
     "assistants": {"SELECT": "", "INSERT": ""},
-    "answers": {"SELECT": "tenant_id, id, conversation_id, epoch, status, created_at, stop_requested_at"},
+    "answers": {"SELECT": "tenant_id, id, conversation_id, epoch, status, created_at, stop_requested_at, producer_id"},
+    "answer_attempts": {"SELECT": "tenant_id, answer_id, epoch, finish_reason"},
+    "answer_producers": {"SELECT": "", "INSERT": "", "UPDATE": "", "DELETE": ""},
     "documents": {"SELECT": "tenant_id, id, epoch, status, heartbeat_at"},
     "reembeddings": {"SELECT": "tenant_id, id, epoch, status, leftovers, heartbeat_at"},
     "outbox": {

@@ -32,6 +32,7 @@ from datastores.models.knowledge import (
 )
 from datastores.models.outbox import OutboxEntry
 from datastores.models.people import Assistant, AssistantDocument, DocumentScope, Role, Tenant, User
+from datastores.models.producers import AnswerProducer
 from datastores.models.prompts import Prompt, PromptVersion
 from datastores.models.provider_keys import ProviderKey
 from datastores.models.trusted import TrustedDocument
@@ -41,6 +42,7 @@ metadata = SQLModel.metadata
 __all__ = [
     "Answer",
     "AnswerAttempt",
+    "AnswerProducer",
     "AnswerStatus",
     "ApiKey",
     "Assistant",

@@ -138,6 +138,8 @@ class Answer(TenantRow, table=True):
     selected: bool = True
     stop_requested_at: datetime | None = moment(nullable=True)
     """When a person asked to stop it. Its producer is told by Redis, and finds it here where that did not reach it."""
+    producer_id: UUID | None = None
+    """The process that has begun it; None: nobody has, or one of a version without names."""
     requested_by_id: UUID | None = None
     """Of one that a person asked for again, who that was."""
     idempotency_key: str | None = None

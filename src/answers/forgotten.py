@@ -1,0 +1,48 @@
+"""Tells the answers that nobody writes from those that somebody does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from datastores.answer_log import AnswerLog
+from datastores.answer_producers import Unfinished
+from datastores.redis_circuit import RedisAwayError
+
+_WITHOUT_LEASE = 2
+"""Sweeps in a row: after Redis lost all leases their holders need a moment to renew them."""
+_WITHOUT_LIFE = 3
+"""Sweeps in a row: after PostgreSQL was away whoever writes answers has to find out before it can show life."""
+
+
+class ForgottenAnswers:
+    """What sweeps have found so far. One per process."""
+
+    def __init__(self, answer_log: AnswerLog) -> None:
+        self._log = answer_log
+        self._unheld: dict[tuple[UUID, int], int] = {}
+        """Answers that somebody has begun, with their epoch, and in how many sweeps running nobody held them."""
+
+    async def among(self, found: Sequence[Unfinished]) -> list[Unfinished]:
+        """Those to be produced by whoever asks: what nobody has begun, was handed over, or has lost its producer.
+
+        Call once to each sweep, with all that it found. With Redis away nobody knows of leases: then the producer's
+        sign of life in PostgreSQL counts. Epochs make it safe to be wrong, and a model is paid twice.
+        """
+        begun = [one for one in found if one.epoch > 0 and not one.handed_over]
+        try:
+            held = await self._log.leased([(one.tenant_id, one.id) for one in begun])
+            enough = _WITHOUT_LEASE
+        except RedisAwayError:
+            held = [not one.silent for one in begun]
+            enough = _WITHOUT_LIFE
+        before, self._unheld = self._unheld, {}
+        for one, is_held in zip(begun, held, strict=True):
+            if not is_held:
+                key = (one.id, one.epoch)
+                self._unheld[key] = before.get(key, 0) + 1
+        return [one for one in found if one.epoch == 0 or one.handed_over or self._is_left(one, enough)]
+
+    def _is_left(self, one: Unfinished, enough: int) -> bool:
+        # A stopped one costs nobody a model's answer.
+        return self._unheld.get((one.id, one.epoch), 0) >= (min(enough, _WITHOUT_LEASE) if one.stopped else enough)
