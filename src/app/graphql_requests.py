@@ -14,6 +14,7 @@ from app.request_limits import BeyondLimitError, read_json
 from app.uploads import RequestAdapter
 from core.errors import RequestError
 from core.settings import Settings
+from core.turns import Gate
 from schema.limits.refusal import LimitExceededError
 from schema.persisted import NO_DOCUMENT, with_document_id
 
@@ -23,7 +24,7 @@ _MOST_PARAMETERS: Final = 20
 _MISFIT: Final = "The files of the multipart body are not where its map says."
 
 
-async def read_post(request: RequestAdapter) -> GraphQLRequestData:
+async def read_post(request: RequestAdapter, gate: Gate) -> GraphQLRequestData:
     """The operation in a body. Raises HTTPException: 415 for another type or charset, 400 for what is malformed, or has
     more values than are allowed, 413 for what is too large."""
     kind, parameters = content_type(request.content_type or "")
@@ -34,10 +35,11 @@ async def read_post(request: RequestAdapter) -> GraphQLRequestData:
     if codings := [coding for coding in request.codings if coding != "identity"]:
         raise HTTPException(415, f"The body must not be compressed; Content-Encoding says: {codings[0][:100]!r}.")
     if kind == FORM:
-        return _operation(await _form(request))
+        return _operation(await _form(request, gate))
     body = await request.get_body()
     if not body:
         raise HTTPException(400, "The body is empty; expected a JSON object with `query`.")
+    await gate.enter()
     return _operation(_json(body, "The body", request.settings))
 
 
@@ -102,9 +104,10 @@ def _json(text: bytes, what: str, settings: Settings) -> Any:
         raise HTTPException(400, f"{what} {why}.") from None
 
 
-async def _form(request: RequestAdapter) -> Any:
+async def _form(request: RequestAdapter, gate: Gate) -> Any:
     """The operation of a GraphQL multipart request, its files in their places."""
     form = await request.get_form_data()
+    await gate.enter()
     parts = [form.form.get(name, "{}") for name in ("operations", "map")]
     if not all(isinstance(part, str) for part in parts):
         raise HTTPException(400, "`operations` and `map` must be fields of the form, not files.")
@@ -113,7 +116,7 @@ async def _form(request: RequestAdapter) -> Any:
     try:
         for name, places in files_map.items():
             if name not in form.files:
-                raise HTTPException(400, "A file that the map names is missing in the form.")
+                raise HTTPException(400, "The multipart request lacks a file that its map names; a file has a filename.")
             for place in places:
                 _put(form.files[name], operations, place)
     except (AttributeError, LookupError, TypeError, ValueError):

@@ -9,7 +9,7 @@ import asyncio
 import copy
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 import structlog
@@ -39,6 +39,9 @@ from resolvers.context import Asked, Context
 from schema.execution import INTERNAL, passing
 from schema.limits.refusal import LimitExceededError
 from schema.persisted import with_document_id
+
+if TYPE_CHECKING:
+    from app.graphql import ColloquyGraphQL
 
 BAD_REQUEST = 4400
 FORBIDDEN = 4403
@@ -112,6 +115,7 @@ class WebSocketHandler(LimitedSocket):
         assert task is not None, "an operation is a task"
         self._tasks.add(task)
         try:
+            await cast("ColloquyGraphQL", self.view).gate.enter()
             await super(WebSocketHandler, scope).run_operation(operation)
         finally:
             self._tasks.discard(task)

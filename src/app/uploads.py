@@ -43,6 +43,16 @@ class _FormParser(MultiPartParser):
         """Called behind the last boundary."""
         self._ended = True
 
+    def on_part_end(self) -> None:
+        """Called after a part's last piece. Raises HTTPException for a field that is not UTF-8: Starlette would read
+        something else from it."""
+        if self._current_part.file is None:
+            try:
+                self._current_part.data.decode()
+            except UnicodeDecodeError:
+                raise HTTPException(400, "The fields of the form must be UTF-8.") from None
+        super().on_part_end()
+
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         """Called for each piece of a part. Raises `BeyondLimitError` for a field that is too large."""
         part = self._current_part
@@ -172,7 +182,8 @@ class RequestAdapter(StarletteRequestAdapter):
         request.state.form = form
         # The body may have taken hours: who sent it is looked at anew before anything is done with it.
         await request.state.context.look_again()
-        return FormData(files=form, form=form)
+        files = {name: value for name, value in form.items() if isinstance(value, UploadFile)}
+        return FormData(files=files, form=form)
 
 
 async def close_files(request: Request) -> None:

@@ -73,18 +73,18 @@ def parse_global(text: str) -> tuple[NodeKind, UUID]:
     prefix, _, rest = text.partition("_")
     kind = _BY_PREFIX.get(prefix)
     if kind is None or len(rest) != 32 or not rest.isascii() or not rest.isalnum() or rest != rest.lower():
-        raise InvalidIdError(f"{_shown(text)} is not an id of this API.")
+        raise InvalidIdError("This is not an id of this API.")
     try:
         return kind, UUID(hex=rest)
     except ValueError:
-        raise InvalidIdError(f"{_shown(text)} is not an id of this API.") from None
+        raise InvalidIdError("This is not an id of this API.") from None
 
 
 def parse_id(kind: NodeKind, text: str) -> UUID:
     """The UUID of an opaque id of that kind. Raises `InvalidIdError` for another kind or a malformed id."""
     found, value = parse_global(text)
     if found is not kind:
-        raise InvalidIdError(f"{_shown(text)} is the id of another kind of object than asked for here.")
+        raise InvalidIdError("This is the id of another kind of object than is asked for here.")
     return value
 
 
@@ -106,14 +106,14 @@ def parse_time_cursor(kind: ListKind, cursor: str) -> tuple[datetime, UUID]:
     try:
         return _EPOCH + timedelta(microseconds=number), value
     except OverflowError:
-        raise _not_a_cursor(cursor) from None
+        raise _not_a_cursor() from None
 
 
 def parse_message_cursor(conversation_id: UUID, cursor: str) -> int:
     """The message's number, up to 2**31 - 1, of a cursor of that conversation. Raises `InvalidIdError` for others."""
     number, found = _parsed_cursor(ListKind.MESSAGES, cursor)
     if found != conversation_id or not 0 <= number < 2**31:
-        raise _not_a_cursor(cursor)
+        raise _not_a_cursor()
     return number
 
 
@@ -127,16 +127,12 @@ def _parsed_cursor(kind: ListKind, cursor: str) -> tuple[int, UUID]:
         _, number, value = raw.decode().split("|")
         parts = int(number), UUID(hex=value)
     except (binascii.Error, UnicodeError, ValueError):
-        raise _not_a_cursor(cursor) from None
+        raise _not_a_cursor() from None
     # int() and UUID() take more than we ever write, such as `1_0`: only what we would write again is ours.
     if _cursor(kind, *parts) != cursor:
-        raise _not_a_cursor(cursor)
+        raise _not_a_cursor()
     return parts
 
 
-def _not_a_cursor(cursor: str) -> InvalidIdError:
-    return InvalidIdError(f"{_shown(cursor)} is not a cursor of this connection.")
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+def _not_a_cursor() -> InvalidIdError:
+    return InvalidIdError("This is not a cursor of this connection.")

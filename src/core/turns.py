@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from typing import Final
 
 STRETCH_SECONDS: Final = 0.02
@@ -35,3 +36,39 @@ class Turns:
         self._rest = None
         self._until = time.thread_time() + STRETCH_SECONDS
         rest.set()
+
+
+class Gate:
+    """Work that cannot be divided begins one piece after another, however much of it has come at once: in between the
+    loop comes round so often that others' small steps are done."""
+
+    ROUNDS: Final = 12
+    """One event of a stream takes a dozen turns of the loop."""
+
+    def __init__(self) -> None:
+        self._shut = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self) -> None:
+        """Before a piece: go on at once, or when it is this one's turn."""
+        loop = asyncio.get_running_loop()
+        if self._shut:
+            self._waiting.append(turn := loop.create_future())
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if not turn.cancelled():  # it was this one's turn
+                    self._come_round(loop, 0)
+                raise
+        self._shut = True
+        loop.call_soon(self._come_round, loop, self.ROUNDS)
+
+    def _come_round(self, loop: asyncio.AbstractEventLoop, left: int) -> None:
+        if left:
+            loop.call_soon(self._come_round, loop, left - 1)
+            return
+        while self._waiting:
+            if not (turn := self._waiting.popleft()).done():
+                turn.set_result(None)  # shut as it is, for this one
+                return
+        self._shut = False

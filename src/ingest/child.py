@@ -21,6 +21,7 @@ from pathlib import Path
 
 import orjson
 
+from ingest.confinement import confine
 from ingest.pages import DocumentOpened, ParsedPage, ParserLimits
 from ingest.refusal import Refusal
 from ingest.sniff import ContentType
@@ -39,7 +40,10 @@ def main() -> None:
     _die_with_parent()
     read = _reader(content_type)  # before the limits, which are for the document and not for the library
     _limit(limits)
+    confined = confine()
     with socket.socket(fileno=0) as pipe:
+        if not confined:
+            _send_frame(pipe, {"kind": "unconfined"})
         _send(pipe, read(path, limits))
         # Until the parent closes its end, or kills this process group.
         pipe.recv(1)

@@ -9,9 +9,12 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import orjson
+import structlog
 
 from core.errors import ErrorCode
 from ingest.pages import DocumentOpened, ParsedPage, ParserLimits
@@ -24,6 +27,7 @@ _BYTES_PER_CHAR = 8
 """At most, in a frame: six for an escaped control character, and room for the source map."""
 _FRAME_OVERHEAD = 64 * 1024
 _SOURCE = Path(__file__).resolve().parents[1]
+log = structlog.get_logger(__name__)
 _INHERITED = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 
 
@@ -58,7 +62,11 @@ async def parse(
             )
         ) as received:
             async for data in received:
-                event = _decoded(data, content_type)
+                frame = orjson.loads(data)
+                if frame["kind"] == "unconfined":
+                    _warn_of_no_confinement()
+                    continue
+                event = _decoded(frame, content_type)
                 if event is None:
                     return
                 yield event
@@ -71,9 +79,14 @@ async def parse(
         raise document_error(ErrorCode.CORRUPT, content_type) from error
 
 
-def _decoded(data: bytes, content_type: ContentType) -> DocumentOpened | ParsedPage | None:
+@cache
+def _warn_of_no_confinement() -> None:
+    """Once in a process."""
+    log.warning("this system cannot keep the parser from opening sockets and starting programs")
+
+
+def _decoded(frame: Any, content_type: ContentType) -> DocumentOpened | ParsedPage | None:
     """None for the end. Raises DocumentError for a refusal, ChildFailed; and ValueError, KeyError, TypeError."""
-    frame = orjson.loads(data)
     match frame["kind"]:
         case "opened":
             return DocumentOpened(_count(frame["pages"]), _text(frame["encoding"]) if frame["encoding"] else None)

@@ -1,7 +1,7 @@
 """What the parser's process and its parent have agreed on.
 
 The process writes frames to the socket that is its standard input: `LENGTH_BYTES` of length (big-endian), then that
-much JSON, an object whose `kind` is `opened`, `page`, `refused`, `failed` or `end`.
+much JSON, an object whose `kind` is `unconfined`, `opened`, `page`, `refused`, `failed` or `end`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import regex
 
 from resolvers.results import InvalidInput
 
-_INVISIBLE: Final = regex.compile(r"[\p{Cc}\p{Cf}\p{Z}\p{Default_Ignorable_Code_Point}\u2800\U0001d159]*")
+_INVISIBLE: Final = regex.compile(r"[\p{Cc}\p{Cf}\p{Z}\p{Default_Ignorable_Code_Point}\u2800\ufffc\U0001d159]*")
 """Control, format and separator characters, those that Unicode says to show nothing for (the fillers of Hangul, the
 selectors of variants), and two that it calls symbols: an empty pattern of Braille, and a note without a head."""
 

@@ -37,7 +37,7 @@ _QUOTING: Final = [
     (rf"(Enum '{_NAME}' cannot represent [a-z -]*value): .*", r"\1."),
     (rf"Value '.*' (does not exist in '{_NAME}' enum\.)", r"The value \1"),
     (rf"(Value cannot represent an? {_NAME}): .*", r"\1."),
-    (r"(Syntax Error: .*?(?:Unexpected|found) (?:Int|Float|String|BlockString))\b.*", r"\1."),
+    (r"(Syntax Error: .*?(?:Unexpected|found) (?:Int|Float|String|BlockString|Name))\b.*", r"\1."),
     (r"(Syntax Error: Invalid (?:character|Unicode) escape sequence): .*", r"\1."),
     (r"(Syntax Error: Invalid number), .*", r"\1."),
 ]

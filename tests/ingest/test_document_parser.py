@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -194,7 +195,7 @@ async def test_a_cancelled_consumer_leaves_no_process(stored: Callable[[bytes], 
     assert children() <= before
 
 
-async def test_the_parser_sees_none_of_our_secrets(
+async def test_the_parser_sees_none_of_our_secrets_and_is_confined(
     stored: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_KEY", "a-secret-of-ours")
@@ -204,8 +205,10 @@ async def test_the_parser_sees_none_of_our_secrets(
         [child] = children() - before
         environment = child.environ()
         assert os.getpgid(child.pid) == child.pid != os.getpgid(0)
+        given_up = (Path("/proc") / str(child.pid) / "status").read_text() if sys.platform == "linux" else "Seccomp:\t2"
     assert "PYTHONPATH" in environment
     assert "SECRET_KEY" not in environment
+    assert "Seccomp:\t2" in given_up, "a filter"
 
 
 @pytest.mark.long

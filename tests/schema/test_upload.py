@@ -210,7 +210,7 @@ async def test_a_parser_that_takes_too_long_is_stopped_and_the_document_may_be_t
 
 
 # Fillers of Hangul and an empty pattern of Braille are a letter and a symbol, and show nothing.
-FILLERS = ["\u3164", "\u2800\u2800", "\u115f\u1160", "\uffa0 \u2800", "\u034f\ufe0f"]
+FILLERS = ["\u3164", "\u2800\u2800", "\u115f\u1160", "\uffa0 \u2800", "\u034f\ufe0f", "\ufffc"]
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 256, "a\x00b.txt", "a\nb.txt", "a\u202eb.txt", *FILLERS])

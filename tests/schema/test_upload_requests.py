@@ -131,6 +131,8 @@ async def test_without_a_header_that_a_foreign_page_cannot_send_an_upload_is_ref
         form(*[Part(str(number), b"x") for number in range(12)], operations(), file_map(), FILE),
         form(Part("operations", b"{"), file_map(), FILE),
         form(Part("operations", b"\xff\xfe"), file_map(), FILE),
+        form(Part("operations", b'{"query": "{ viewer { user { id } } }", "operationName": "\xe9"}'), file_map({})),
+        form(Part("operations", b'{"query": ""}'), file_map({"t": ["query"]}), Part("t", b"{ viewer { id } }")),
         form(Part("operations", b"null"), file_map(), FILE),
         form(Part("operations", b"7"), file_map({}), FILE),
         form(Part("operations", b'"text"'), file_map({}), FILE),

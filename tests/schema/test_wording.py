@@ -229,3 +229,14 @@ async def test_a_password_in_the_wrong_place_comes_back_on_no_transport(
         assert "errors" in text or "payload" in text
         if "stream" not in text:  # a subscription by POST is refused before its variables are looked at
             assert useful in text, text
+
+
+@pytest.mark.parametrize(
+    "password", ["correct horse hunter2canary", '"my" hunter2canary 1', "'hunter2canary'", "hunter2canary 7"]
+)
+async def test_no_word_of_a_password_without_quotes_is_told_back(product: Product, password: str) -> None:
+    query = f'mutation {{ signIn(input: {{email: "a@b.example", password: {password}}}) {{ __typename }} }}'
+    async with product.http.post(f"{product.url}/graphql", json={"query": query}) as response:
+        text = await response.text()
+    assert "errors" in text
+    assert "hunter2canary" not in text
