@@ -116,7 +116,9 @@ async def _form(request: RequestAdapter, gate: Gate) -> Any:
     try:
         for name, places in files_map.items():
             if name not in form.files:
-                raise HTTPException(400, "The multipart request lacks a file that its map names; a file has a filename.")
+                raise HTTPException(
+                    400, "A file that the map names is missing in the multipart request. A file has a filename."
+                )
             for place in places:
                 _put(form.files[name], operations, place)
     except (AttributeError, LookupError, TypeError, ValueError):
