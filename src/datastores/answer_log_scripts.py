@@ -1,4 +1,8 @@
-"""What Redis does with an answer's log, each in one step (Lua): see `answer_log`."""
+"""What Redis does with an answer's log, each in one step (Lua): see `answer_log`.
+
+What takes memory comes before what frees it: a Redis that is full refuses a script at its first write or not at all,
+and a log that could be begun and not gone on with would begin again and again.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ from __future__ import annotations
 BEGIN = """
 local epoch = redis.call('HGET', KEYS[2], 'epoch')
 if epoch and tonumber(epoch) > tonumber(ARGV[1]) then return -1 end
-redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[2], 'epoch', ARGV[1], 'generation', ARGV[2])
+redis.call('DEL', KEYS[1])
 for i = 5, #ARGV do
   redis.call('RPUSH', KEYS[1], ARGV[i])
   redis.call('PUBLISH', KEYS[3], ARGV[i])
@@ -24,8 +28,8 @@ OPEN = """
 local owner = redis.call('HMGET', KEYS[2], 'epoch', 'generation')
 if owner[1] and tonumber(owner[1]) > tonumber(ARGV[1]) then return -1 end
 local queued = owner[1] == '0' and owner[2] == 'queued' and redis.call('LLEN', KEYS[1]) == 1
-if not queued then redis.call('DEL', KEYS[1]) end
 redis.call('HSET', KEYS[2], 'epoch', ARGV[1], 'generation', queued and 'queued' or ARGV[2])
+if not queued then redis.call('DEL', KEYS[1]) end
 redis.call('RPUSH', KEYS[1], ARGV[queued and 5 or 4])
 redis.call('PUBLISH', KEYS[3], ARGV[queued and 5 or 4])
 redis.call('EXPIRE', KEYS[1], ARGV[3])
@@ -36,8 +40,8 @@ return queued and 2 or 1
 # Where there is no log yet. ARGV: ttl, the event that says QUEUED.
 QUEUE = """
 if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
-redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[2], 'epoch', '0', 'generation', 'queued')
+redis.call('DEL', KEYS[1])
 redis.call('RPUSH', KEYS[1], ARGV[2])
 redis.call('PUBLISH', KEYS[3], ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[1])

@@ -22,11 +22,6 @@ from datastores.records import table
 from datastores.tenants import suspended
 from datastores.transactions import PlatformTransaction
 
-SILENT_SECONDS = 8.0
-"""A process that writes answers and has shown no life for so long may have died: the lease's six, and a sweep's two."""
-SILENT_STOP_SECONDS = 4.0
-"""The same of one whose answer is to be stopped. It would have found that with the sweep in which it shows life, and
-whoever ends the answer in its place asks no model again."""
 _FORGOTTEN = timedelta(days=1)
 """After which the row of a process that is gone is removed."""
 _answers, _producers, _attempts = table(Answer), table(AnswerProducer), table(AnswerAttempt)
@@ -54,20 +49,14 @@ _handed_over = (
     .exists()
 )
 _stopped = _answers.c.stop_requested_at.is_not(None)
-_alive = (
-    sa.select(_producers.c.id)
+_silence = (
+    sa.select(sa.cast(sa.extract("epoch", sa.func.now() - _producers.c.seen_at), sa.Double()))
     .where(
         _producers.c.id == _answers.c.producer_id,
         _producers.c.id != sa.bindparam("asking", type_=sa.Uuid()),
-        _producers.c.seen_at
-        > sa.func.now()
-        - sa.case(
-            (_stopped, timedelta(seconds=SILENT_STOP_SECONDS)),
-            else_=timedelta(seconds=SILENT_SECONDS),
-        ),
     )
     .correlate(_answers)
-    .exists()
+    .scalar_subquery()
 )
 _UNFINISHED = (
     sa.select(
@@ -76,8 +65,8 @@ _UNFINISHED = (
         _answers.c.epoch,
         _stopped,
         _handed_over,
-        # One without a name is of a version that shows no life.
-        _answers.c.producer_id.is_not(None) & ~_alive,
+        _answers.c.producer_id.is_not(None),
+        _silence,
     )
     .where(
         _answers.c.status.in_(UNFINISHED),
@@ -102,12 +91,14 @@ class Unfinished:
     """Whether a person wants it stopped."""
     handed_over: bool
     """Whether whoever wrote it has given it up in order, so that nobody does."""
-    silent: bool
-    """Whether the process that wrote it shows no life, or is the one that asks."""
+    named: bool
+    """Whether it is known which process wrote it."""
+    silence: float | None
+    """Seconds since that process showed life; None where it never has, or is the one that asks."""
 
 
 async def show_life(tx: PlatformTransaction, producer_id: UUID) -> None:
-    """Say that the process writes answers. Sweeps of others go by it where Redis knows of no leases."""
+    """Say that the process writes answers. Sweeps of others go by it where Redis knows of no lease."""
     await tx.do_not_wait_for_the_disk()
     seen: Any = postgresql.insert(_producers).values(id=producer_id, seen_at=sa.func.now())
     seen = seen.on_conflict_do_update(index_elements=[_producers.c.id], set_={"seen_at": sa.func.now()})
