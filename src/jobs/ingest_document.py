@@ -9,7 +9,7 @@ counts against the document. One whose document is cancelled, deleted or taken o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -56,10 +56,19 @@ EMBEDDING_BACKOFF = 0.5
 log = structlog.get_logger(__name__)
 
 
-async def ingest_document(ctx: dict[str, Any], tenant: str, document: str) -> None:
-    """The arq job. Failures of the document are recorded on it; those of our own machinery leave it to the sweep."""
-    services: JobServices = ctx["services"]
-    tenant_id, document_id = TenantId(UUID(hex=tenant)), UUID(hex=document)
+async def never() -> bool:
+    """Whether the document is to make room for others', where nobody else waits."""
+    return False
+
+
+async def ingest(
+    services: JobServices, tenant_id: TenantId, document_id: UUID, gives_way: Callable[[], Awaitable[bool]] = never
+) -> None:
+    """Claim the document, if it may be, and make it searchable.
+
+    Failures of the document are recorded on it; those of our own machinery are raised, and leave it to the sweep.
+    `gives_way` is asked between two batches; where it says so, the document goes back into the queue.
+    """
 
     async def claim() -> ClaimedDocument | None:
         async with services.postgres.write(tenant_id) as tx:
@@ -68,14 +77,21 @@ async def ingest_document(ctx: dict[str, Any], tenant: str, document: str) -> No
     claimed = await when_back(claim)
     if claimed is None:
         return
-    job = _Ingestion(services, tenant_id, document_id, claimed)
+    job = _Ingestion(services, tenant_id, document_id, claimed, gives_way)
     async with given_back(job.release):
-        await _run(job, document)
+        await _run(job, document_id.hex)
+
+
+class _MakesRoom(Exception):
+    """Others wait, and this document has had its time for now."""
 
 
 async def _run(job: _Ingestion, document: str) -> None:
     try:
         await job.run()
+    except _MakesRoom:
+        log.info("document makes room", document=document)
+        await when_back(job.release)
     except DocumentTakenError:
         log.info("document cancelled, deleted or taken over", document=document)
     except FailureError as error:
@@ -94,8 +110,16 @@ async def _run(job: _Ingestion, document: str) -> None:
 class _Ingestion:
     """The state of one claim."""
 
-    def __init__(self, services: JobServices, tenant_id: TenantId, document_id: UUID, claimed: ClaimedDocument) -> None:
+    def __init__(
+        self,
+        services: JobServices,
+        tenant_id: TenantId,
+        document_id: UUID,
+        claimed: ClaimedDocument,
+        gives_way: Callable[[], Awaitable[bool]],
+    ) -> None:
         self._services = services
+        self._gives_way = gives_way
         self._tenant_id = tenant_id
         self._document_id = document_id
         self._claimed = claimed
@@ -230,6 +254,8 @@ class _Ingestion:
                 )
             if not chunks:
                 return
+            if last >= 0 and await self._gives_way():
+                raise _MakesRoom
             texts = [chunk.text for chunk in chunks]
             vectors = np.concatenate(
                 [
