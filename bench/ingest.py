@@ -130,16 +130,16 @@ async def _claimed(owner: asyncpg.Connection) -> float:
     statement = "SELECT status FROM documents ORDER BY created_at DESC, id DESC LIMIT 1"
     count = "SELECT count(*) FROM documents"
     before = await owner.fetchval(count)
-    while await owner.fetchval(count) == before:
+    while await owner.fetchval(count) == before:  # noqa: ASYNC110 - in another process
         await asyncio.sleep(0.001)
     began = time.monotonic()
-    while await owner.fetchval(statement) == "QUEUED":
+    while await owner.fetchval(statement) == "QUEUED":  # noqa: ASYNC110
         await asyncio.sleep(0.001)
     return time.monotonic() - began
 
 
 async def _until_nothing_is_left(owner: asyncpg.Connection) -> None:
-    while await owner.fetchval("SELECT count(*) FROM documents WHERE status NOT IN ('READY', 'FAILED')"):
+    while await owner.fetchval("SELECT count(*) FROM documents WHERE status NOT IN ('READY', 'FAILED')"):  # noqa: ASYNC110
         await asyncio.sleep(0.02)
 
 
@@ -192,7 +192,6 @@ async def _answer(person: Client) -> float:
 @asynccontextmanager
 async def running(folder: Path, provider: EmbeddingProvider, **settings: str) -> AsyncIterator[Running]:
     """The product with that provider's vectors, on a PostgreSQL of its own; all ends with the block."""
-    folder.mkdir()
     server = EmbeddedPostgres(folder, scratch=True)
     server.start()
     try:
@@ -256,6 +255,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="colloquy-bench-", ignore_cleanup_errors=True) as name:
         for way, run in (("hosted", hosted), ("local", local)):
             if arguments.only in (None, way):
+                (Path(name) / way).mkdir()
                 asyncio.run(run(Path(name), arguments.pages))
     print(f"{time.monotonic() - began:.0f} s; load {os.getloadavg()[0]:.1f} on {psutil.cpu_count()} cores")
 

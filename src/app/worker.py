@@ -49,6 +49,8 @@ MAIL_JOB_SECONDS = 15 * 60
 REEMBEDDING_JOB_SECONDS = 10 * SLICE_SECONDS
 """A slice, and the last batch of a slow model in three tries."""
 POLL_SECONDS = 0.1
+DOCUMENTS_POLL_SECONDS = 0.05
+"""How often a worker asks for documents; half of it is how long an upload waits for that."""
 HEALTH_SECONDS = 2
 RECONNECT_SECONDS = 1.0
 DRAIN_SECONDS = 2.0
@@ -199,6 +201,7 @@ def _document_worker(services: JobServices, redis: ArqRedis) -> _Worker:
             cron(make_audit_partitions, hour=AUDIT_HOUR, minute=0, run_at_startup=True),
         ],
         max_jobs=MAX_JOBS,
+        poll_delay=DOCUMENTS_POLL_SECONDS,
     )
 
 
@@ -234,11 +237,10 @@ def _worker(services: JobServices, redis: ArqRedis, queue: str, **jobs: Any) -> 
         ctx["places"] = Places()
 
     return _Worker(
-        **jobs,
+        **{"poll_delay": POLL_SECONDS} | jobs,
         queue_name=queue,
         redis_pool=redis,
         on_startup=on_startup,
-        poll_delay=POLL_SECONDS,
         health_check_interval=HEALTH_SECONDS,
         # What is unfinished is a row in PostgreSQL: arq's own results and retries would be a second truth.
         keep_result=0,
