@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -31,6 +32,7 @@ EMBEDDING_TIMEOUT = 30.0
 EMBEDDING_BACKOFF = 0.5
 """Seconds before the second try; doubled before the third."""
 Vectors = npt.NDArray[np.float32]
+Made = tuple[list[StoredChunk], Vectors]
 
 
 class MakesRoom(Exception):
@@ -119,7 +121,8 @@ class DocumentVectors:
 
         Raises `ProviderError`, `MakesRoom`, and `DocumentTakenError`.
         """
-        pending: set[asyncio.Task[tuple[list[StoredChunk], Vectors]]] = set()
+        pending: set[asyncio.Task[Made]] = set()
+        growing: asyncio.Task[bool] | None = None
         try:
             while True:
                 await self._begin(text, pending)
@@ -128,17 +131,22 @@ class DocumentVectors:
                         raise self._stopped
                     if self._all_begun:
                         return
-                    await text.grown.wait()
-                    continue
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                awaited: set[asyncio.Task[Any]] = {*pending}
+                if len(pending) < self._at_once and not self._all_begun and self._stopped is None:
+                    if growing is None or growing.done():
+                        growing = asyncio.create_task(text.grown.wait())
+                    awaited.add(growing)
+                await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+                done = {task for task in pending if task.done()}
+                pending -= done
                 made = [result for task in done if (result := self._result(task)) is not None]
                 # The provider is not left idle while these are stored.
                 await self._begin(text, pending)
                 await self._store(made)
         finally:
-            await end_tasks(pending)
+            await end_tasks([*pending, *([growing] if growing else [])])
 
-    async def _begin(self, text: StoredText, pending: set[asyncio.Task[tuple[list[StoredChunk], Vectors]]]) -> None:
+    async def _begin(self, text: StoredText, pending: set[asyncio.Task[Made]]) -> None:
         while len(pending) < self._at_once and self._stopped is None:
             batch = await self._next_batch(text)
             if not batch:
@@ -169,19 +177,17 @@ class DocumentVectors:
         self._all_begun = whole and not batch
         return batch
 
-    async def _call(self, batch: list[StoredChunk]) -> tuple[list[StoredChunk], Vectors]:
+    async def _call(self, batch: list[StoredChunk]) -> Made:
         return batch, await self._calls.embed([chunk.text for chunk in batch])
 
-    def _result(
-        self, task: asyncio.Task[tuple[list[StoredChunk], Vectors]]
-    ) -> tuple[list[StoredChunk], Vectors] | None:
+    def _result(self, task: asyncio.Task[Made]) -> Made | None:
         try:
             return task.result()
         except FailureError as error:
             self._stopped = self._stopped or error
             return None
 
-    async def _store(self, made: Sequence[tuple[list[StoredChunk], Vectors]]) -> None:
+    async def _store(self, made: Sequence[Made]) -> None:
         """All that has come meanwhile, in one transaction."""
         if not made:
             return

@@ -44,7 +44,9 @@ LOOK_SECONDS = 0.4
 BEAT_SECONDS = ingestion.STALE_AFTER.total_seconds() / 3
 """How often it shows that it lives."""
 PAGE_BATCH = 50
-"""Pages to a transaction while parsing."""
+"""Pages to the first transaction while parsing, and twice as many to each further one."""
+MOST_PAGES, MOST_CHARS = 400, 2_000_000
+"""To one transaction: what is in memory of a document while it is read."""
 log = structlog.get_logger(__name__)
 
 
@@ -180,7 +182,7 @@ class _Ingestion:
             max_pages=settings.document_max_pages,
         )
         batch: list[ParsedPage] = []
-        done = 0
+        done, size, chars = 0, PAGE_BATCH, 0
         async with (
             self._original() as path,
             aclosing(parse(path, ContentType(self._claimed.content_type), limits)) as pages,
@@ -190,11 +192,12 @@ class _Ingestion:
                     await self._progress(pages_total=item.pages or 1, page_count=item.pages, encoding=item.encoding)
                     continue
                 batch.append(item)
-                if len(batch) >= PAGE_BATCH:
+                chars += len(item.text)
+                if len(batch) >= size or chars >= MOST_CHARS:
                     done += len(batch)
                     await self._store_pages(batch, done)
                     text.grow(self._chunks)
-                    batch = []
+                    batch, size, chars = [], min(2 * size, MOST_PAGES), 0
         await self._store_pages(batch, done + len(batch))
         if not self._chunks:
             raise DocumentError(ErrorCode.EMPTY, "The document has no text.")
