@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+import numpy as np
 import pytest
 from aiohttp import web
 from ingesting import Queued, queued
@@ -14,9 +15,9 @@ import pdfs
 from core.settings import Settings
 from jobs import embedding, ingest_document
 from jobs.services import JobServices
-from openai_embeddings import EmbeddingsServer
+from openai_embeddings import EmbeddingsServer, vector_of
 from openai_server import Refuse
-from owner import until
+from owner import as_owner, until
 from product import Product, running_product
 
 BATCH, CALLS = 20, 3
@@ -97,6 +98,11 @@ async def test_a_vendor_has_no_more_calls_at_once_than_are_set_and_as_many_where
     assert server.most == CALLS
     assert server.batches == [BATCH] * (PAGES // BATCH)
     assert await large.stored() == (PAGES, PAGES)
+    # Each passage has its own vector, in the precision that is stored.
+    statement = "SELECT c.text, e.vector::real[] FROM embeddings e JOIN chunks c ON c.id = e.chunk_id"
+    for text, stored in await as_owner(large.settings, statement):
+        vector = np.array(vector_of(text, len(stored)), dtype=np.float32)
+        np.testing.assert_allclose(stored, vector / np.linalg.norm(vector), atol=1e-4)
 
 
 async def test_passages_are_embedded_while_the_rest_is_read(
