@@ -31,7 +31,7 @@ import aiohttp
 import psutil
 import uvloop
 from chats_parts.clients import BEGUN, REFUSALS, Person, Seen, bare
-from own_product import own_product, process, wait_until_up
+from product_parts.running import own_product, process, wait_until_up
 
 from app.embedded.ports import free_port
 

@@ -35,7 +35,7 @@ import numpy as np
 import psutil
 from ingest_parts import peers
 from ingest_parts.usage import Processes
-from own_product import own_product, process
+from product_parts.running import own_product, process
 from quality_parts.client import Client
 
 import pdfs

@@ -17,13 +17,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import statistics
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
+
+# Before this folder, whose `ingest` is a bench.
+sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
+
 from local_quality.corpus import SETS, Question, contains, files, questions
-from own_product import own_product
+from product_parts.running import own_product
 from quality_parts.client import Answer, Client
 
 from providers.extractive import REFUSAL

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import psutil
 
-BENCH = Path(__file__).parent
+BENCH = Path(__file__).parents[1]
 SOURCES = BENCH.parent / "src"
 sys.path[:0] = [str(SOURCES), str(BENCH.parent / "tests")]
 
