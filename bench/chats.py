@@ -21,31 +21,20 @@ import asyncio
 import math
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import aiohttp
 import psutil
 import uvloop
 from chats_parts.clients import BEGUN, REFUSALS, Person, Seen, bare
+from product_parts.running import own_product, process, wait_until_up
 
-HERE = Path(__file__).parent
-SOURCES = HERE.parent / "src"
-_RATES = (
-    *("REQUESTS_PER_MINUTE", "BURST", "SIGN_UP_PER_MINUTE", "SIGN_UP_BURST", "ANONYMOUS_BURST"),
-    *("SOCKETS_PER_MINUTE", "SOCKETS_BURST"),
-)
-PLENTY = {f"RATE_LIMIT_{name}": "1000000" for name in _RATES} | {
-    "RATE_LIMIT_CONCURRENT_ANSWERS": "10000",
-    "SOCKETS_PER_PERSON": "10000",
-    "SOCKETS_PER_ADDRESS": "10000",
-}
+from app.embedded.ports import free_port
+
 PARTS = ("app.cli serve", "app.cli work", "postgres", "redis", "bare_proxy")
 """What a server process is told by: a word of its command line."""
 Run = Callable[[int], Awaitable[Callable[[], Awaitable[list[Seen]]]]]
@@ -148,49 +137,10 @@ async def measure(name: str, chats: int, tokens: int, run: Run, server: psutil.P
     )
 
 
-@asynccontextmanager
-async def process(
-    *arguments: str, **variables: str
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, psutil.Process]]:
-    """A program of ours, ended with the block."""
-    path = os.pathsep.join(filter(None, [str(SOURCES), str(HERE), os.environ.get("PYTHONPATH")]))
-    ours = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
-    started = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, env=os.environ | ours | variables
-    )
-    try:
-        yield started, psutil.Process(started.pid)
-    finally:
-        if started.returncode is None:
-            started.terminate()
-            # What is still printed must not fill the pipe.
-            await started.communicate()
-
-
-async def wait_until_up(http: aiohttp.ClientSession, url: str) -> None:
-    async with asyncio.timeout(120):
-        while True:
-            try:
-                async with http.get(url) as response:
-                    if response.status < 500:
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0.2)
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def main(arguments: argparse.Namespace) -> None:
     rate = (str(arguments.tokens), str(arguments.rate), str(arguments.think))
-    bare_port, our_port = free_port(), free_port()
-    bare_url, our_url = f"http://127.0.0.1:{bare_port}", f"http://127.0.0.1:{our_port}"
+    bare_port = free_port()
+    bare_url = f"http://127.0.0.1:{bare_port}"
     with tempfile.TemporaryDirectory(prefix="colloquy-bench-", ignore_cleanup_errors=True) as folder:
         async with (
             process("-m", "chats_parts.provider", *rate) as (provider, _),
@@ -200,19 +150,15 @@ async def main(arguments: argparse.Namespace) -> None:
             base_url = (await provider.stdout.readline()).decode().strip()
             settings = {
                 "ENVIRONMENT": "production",
-                "PUBLIC_URL": our_url,
-                "PORT": str(our_port),
-                "DATA_DIR": f"{folder}/data",
                 "CHAT_PROVIDER": "openai",
                 "OPENAI_BASE_URL": base_url,
                 "MERGE_LONGEST_MS": str(arguments.merge),
-            } | PLENTY
+            }
             async with (
                 process("-m", "chats_parts.bare_proxy", base_url, str(bare_port)) as (_, bare_process),
-                process("-m", "app.cli", "run", **settings) as (_, our_process),
+                own_product(http, folder, **settings) as (our_url, our_process),
             ):
                 await wait_until_up(http, f"{bare_url}/none")
-                await wait_until_up(http, f"{our_url}/readyz")
                 person = await Person.sign_up(http, our_url, "bench")
 
                 def wait(number: int, chats: int) -> float:

@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,23 +25,16 @@ from pathlib import Path
 
 import aiohttp
 
+# Before this folder, whose `ingest` is a bench.
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
 from local_quality.corpus import SETS, Question, contains, files, questions
+from product_parts.running import own_product
 from quality_parts.client import Answer, Client
 
-from app.embedded.ports import free_port
 from providers.extractive import REFUSAL
 
-SOURCES = Path(__file__).parent.parent / "src"
 AT_ONCE = 4
-START_SECONDS = 180
-_RATES = ("REQUESTS_PER_MINUTE", "BURST", "UPLOADS_PER_MINUTE", "UPLOADS_BURST", "SOCKETS_PER_MINUTE", "SOCKETS_BURST")
-PLENTY = {f"RATE_LIMIT_{name}": "1000000" for name in _RATES} | {
-    "RATE_LIMIT_CONCURRENT_ANSWERS": "1000",
-    "SOCKETS_PER_PERSON": "1000",
-    "LOCAL_TOKEN_INTERVAL_MS": "0",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +101,26 @@ HEADER = (
 )
 
 
-async def measure(url: str, errors: bool) -> None:
+async def measure(errors: bool) -> None:
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=1)
-    async with aiohttp.ClientSession(connector=connector) as http:
-        await up(http, url)
-        client = await Client.sign_up(http, url, "bench")
-        texts = [(shown(name, document), path) for name in SETS for document, path in files(name).items()]
-        for name, path in texts:
-            await client.upload(name, path.read_bytes())
-        print(f"{len(texts)} documents of {sum(path.stat().st_size for _, path in texts)} bytes")
-        began, gate = time.monotonic(), asyncio.Semaphore(AT_ONCE)
-        outcomes = await asyncio.gather(
-            *(ask(client, name, question, gate) for name in SETS for question in questions(name))
-        )
+    with tempfile.TemporaryDirectory(prefix="colloquy-bench-", ignore_cleanup_errors=True) as folder:
+        async with (
+            aiohttp.ClientSession(connector=connector) as http,
+            own_product(http, folder, LOCAL_TOKEN_INTERVAL_MS="0") as (url, _),
+        ):
+            await ask_all(http, url, errors)
+
+
+async def ask_all(http: aiohttp.ClientSession, url: str, errors: bool) -> None:
+    client = await Client.sign_up(http, url, "bench")
+    texts = [(shown(name, document), path) for name in SETS for document, path in files(name).items()]
+    for name, path in texts:
+        await client.upload(name, path.read_bytes())
+    print(f"{len(texts)} documents of {sum(path.stat().st_size for _, path in texts)} bytes")
+    began, gate = time.monotonic(), asyncio.Semaphore(AT_ONCE)
+    outcomes = await asyncio.gather(
+        *(ask(client, name, question, gate) for name in SETS for question in questions(name))
+    )
     print(HEADER)
     for part in dict.fromkeys(one.part for one in outcomes):
         print(line(part, [one for one in outcomes if one.part == part]))
@@ -140,34 +138,11 @@ def tell(outcomes: list[Outcome]) -> None:
             print(f"  wanted {one.question.answers or 'a refusal'}, rank {one.rank}: {one.answer.text}")
 
 
-async def up(http: aiohttp.ClientSession, url: str) -> None:
-    async with asyncio.timeout(START_SECONDS):
-        while True:
-            try:
-                async with http.get(f"{url}/readyz") as response:
-                    if response.status == 200:
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0.2)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--errors", action="store_true")
     arguments = parser.parse_args()
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="colloquy-bench-", ignore_cleanup_errors=True) as folder:
-        variables = {"PORT": str(port), "DATA_DIR": f"{folder}/data", "PYTHONPATH": str(SOURCES)} | PLENTY
-        with (Path(folder) / "log").open("wb") as log:
-            product = subprocess.Popen(
-                [sys.executable, "-m", "app.cli", "run"], stdout=log, stderr=log, env=os.environ | variables
-            )
-        try:
-            asyncio.run(measure(f"http://127.0.0.1:{port}", arguments.errors))
-        finally:
-            product.terminate()
-            product.wait()
+    asyncio.run(measure(arguments.errors))
 
 
 if __name__ == "__main__":

@@ -37,9 +37,10 @@ from app.embedded.processes import at_once
 from core.settings import Settings
 from datastores.lexical import searchable_text
 from datastores.migrate import migrate
-from datastores.passages import CANDIDATES, find_candidates, passages_statement, vector_text
+from datastores.passages import CANDIDATES, find_candidates, passages_statement
 from datastores.postgres import Postgres
 from datastores.vector_indexes import make_indexes
+from datastores.vectors import vector_text
 from vector_corpus import Filled, Space, Vectors, fill
 
 _OPEN = (

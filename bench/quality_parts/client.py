@@ -45,6 +45,10 @@ class Client(Person):
 
     async def upload(self, name: str, content: bytes) -> None:
         """Keep a document, and wait until it is searchable."""
+        await self.until_ready(await self.keep(name, content))
+
+    async def keep(self, name: str, content: bytes) -> str:
+        """Have a document read; its id."""
         form = aiohttp.FormData()
         operations = {"query": UPLOAD, "variables": {"input": {"file": None, "name": name}}}
         form.add_field("operations", json.dumps(operations))
@@ -55,7 +59,11 @@ class Client(Person):
             kept = (await response.json())["data"]["uploadDocument"]
         if "code" in kept:
             raise AssertionError(kept)
-        last = await self._last(PROGRESS, kept["document"]["id"])
+        return kept["document"]["id"]  # type: ignore[no-any-return]
+
+    async def until_ready(self, document: str) -> None:
+        """Wait until the document is searchable."""
+        last = await self._last(PROGRESS, document)
         if last["status"] != "READY":
             raise AssertionError(last)
 

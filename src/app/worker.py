@@ -30,7 +30,8 @@ from datastores.redis_circuit import RedisCircuit
 from datastores.redis_client import REDIS_ERRORS, make_redis
 from jobs.audit_partitions import make_audit_partitions
 from jobs.deliver_mail import deliver_mail, sweep_mail
-from jobs.ingest_document import ingest_document
+from jobs.document_turns import PLACES, Places, ingest_in_turn
+from jobs.queue import INGEST_DOCUMENT
 from jobs.reembed import SLICE_SECONDS, reembed, sweep_reembeddings
 from jobs.services import JobServices
 from jobs.sweep_accounts import sweep_accounts
@@ -38,8 +39,8 @@ from jobs.sweep_documents import sweep_documents
 from jobs.sweep_files import sweep_files
 from jobs.sweeping import skipped_in_outages
 
-MAX_JOBS = 2
-"""Documents at once: reading and embedding use all cores as it is."""
+MAX_JOBS = PLACES + 4
+"""Of the documents' queue: sweeps, and wake-ups that find no place, have room beside the documents."""
 JOB_SECONDS = 6 * 3600
 MAX_MAIL_JOBS = 4
 """Connections to the mail server at once."""
@@ -48,6 +49,8 @@ MAIL_JOB_SECONDS = 15 * 60
 REEMBEDDING_JOB_SECONDS = 10 * SLICE_SECONDS
 """A slice, and the last batch of a slow model in three tries."""
 POLL_SECONDS = 0.1
+DOCUMENTS_POLL_SECONDS = 0.05
+"""How often a worker asks for documents; half of it is how long an upload waits for that."""
 HEALTH_SECONDS = 2
 RECONNECT_SECONDS = 1.0
 DRAIN_SECONDS = 2.0
@@ -191,13 +194,14 @@ def _document_worker(services: JobServices, redis: ArqRedis) -> _Worker:
         services,
         redis,
         redis_keys.QUEUE,
-        functions=[func(ingest_document, timeout=JOB_SECONDS, keep_result=0, max_tries=1)],
+        functions=[func(ingest_in_turn, name=INGEST_DOCUMENT, timeout=JOB_SECONDS, keep_result=0, max_tries=1)],
         cron_jobs=[
             cron(skipped_in_outages(sweep_documents), second=SWEEP_SECONDS, run_at_startup=True),
             cron(skipped_in_outages(sweep_files), second=SWEEP_SECONDS, run_at_startup=True),
             cron(make_audit_partitions, hour=AUDIT_HOUR, minute=0, run_at_startup=True),
         ],
         max_jobs=MAX_JOBS,
+        poll_delay=DOCUMENTS_POLL_SECONDS,
     )
 
 
@@ -230,13 +234,13 @@ def _reembedding_worker(services: JobServices, redis: ArqRedis) -> _Worker:
 def _worker(services: JobServices, redis: ArqRedis, queue: str, **jobs: Any) -> _Worker:
     async def on_startup(ctx: dict[str, Any]) -> None:
         ctx["services"] = services
+        ctx["places"] = Places()
 
     return _Worker(
-        **jobs,
+        **{"poll_delay": POLL_SECONDS} | jobs,
         queue_name=queue,
         redis_pool=redis,
         on_startup=on_startup,
-        poll_delay=POLL_SECONDS,
         health_check_interval=HEALTH_SECONDS,
         # What is unfinished is a row in PostgreSQL: arq's own results and retries would be a second truth.
         keep_result=0,

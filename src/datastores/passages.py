@@ -13,12 +13,12 @@ from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import sqlalchemy as sa
 
 from datastores.lexical import searchable_text
 from datastores.records import PassageRecord
 from datastores.transactions import Reads
+from datastores.vectors import vector_text
 
 CANDIDATES = 40
 """How many each half contributes to the fusion."""
@@ -132,12 +132,6 @@ def _candidate(*columns: Any) -> Candidate:
 def _from_binary(vector: bytes) -> npt.NDArray[np.float32]:
     # halfvec's wire form: how many numbers, two bytes without use, then the numbers; all of it big-endian.
     return np.frombuffer(vector, dtype=">f2", offset=4).astype(np.float32)
-
-
-def vector_text(vector: npt.NDArray[np.float32]) -> str:
-    """The vector as a parameter of a statement."""
-    # pgvector's own classes take fifteen times as long; JSON's array is the type's text.
-    return orjson.dumps(vector.astype(np.float16), option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
 @lru_cache(maxsize=16)

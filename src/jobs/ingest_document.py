@@ -1,4 +1,4 @@
-"""One document from file to searchable: pages -> chunks -> embeddings, each stage in constant memory.
+"""One document from file to searchable: pages -> chunks -> embeddings, at the same time and each in constant memory.
 
 arq may run the job twice and a worker may die anywhere: whoever claims the document takes the next epoch, and begins
 again, or goes on with the vectors where all of the text is stored; a worker whose epoch is old can write nothing. A
@@ -9,19 +9,17 @@ counts against the document. One whose document is cancelled, deleted or taken o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import numpy as np
-import numpy.typing as npt
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.errors import DocumentError, ErrorCode, FailureError, ProviderError
+from core.errors import DocumentError, ErrorCode, FailureError
 from core.ids import TenantId
 from core.tasks import end_tasks, to_its_end
 from datastores import ingestion
@@ -35,8 +33,9 @@ from ingest.pages import DocumentOpened, ParsedPage, ParserLimits
 from ingest.parser import parse
 from ingest.sniff import ContentType
 from jobs.claims import given_back
+from jobs.embedding import CHUNK_BATCH, DocumentVectors, MakesRoom, StoredText
 from jobs.services import JobServices
-from providers.base import EmbeddingProvider
+from providers.registry import LOCAL_MODEL
 
 MAX_VANISHED = 3
 """A document that so many workers did not survive is not given to a fourth."""
@@ -45,21 +44,25 @@ LOOK_SECONDS = 0.4
 BEAT_SECONDS = ingestion.STALE_AFTER.total_seconds() / 3
 """How often it shows that it lives."""
 PAGE_BATCH = 50
-"""Pages to a transaction while parsing."""
-CHUNK_BATCH = 1_000
-"""Chunks to a statement."""
-EMBEDDING_TRIES = 3
-EMBEDDING_TIMEOUT = 30.0
-"""Seconds for one batch of the provider."""
-EMBEDDING_BACKOFF = 0.5
-"""Seconds before the second try; doubled before the third."""
+"""Pages to the first transaction while parsing, and twice as many to each further one."""
+MOST_PAGES, MOST_CHARS = 400, 2_000_000
+"""To one transaction: what is in memory of a document while it is read."""
 log = structlog.get_logger(__name__)
 
 
-async def ingest_document(ctx: dict[str, Any], tenant: str, document: str) -> None:
-    """The arq job. Failures of the document are recorded on it; those of our own machinery leave it to the sweep."""
-    services: JobServices = ctx["services"]
-    tenant_id, document_id = TenantId(UUID(hex=tenant)), UUID(hex=document)
+async def never() -> bool:
+    """Whether the document is to make room for others', where nobody else waits."""
+    return False
+
+
+async def ingest(
+    services: JobServices, tenant_id: TenantId, document_id: UUID, gives_way: Callable[[], Awaitable[bool]] = never
+) -> None:
+    """Claim the document, if it may be, and make it searchable.
+
+    Failures of the document are recorded on it; those of our own machinery are raised, and leave it to the sweep.
+    `gives_way` is asked between two batches; where it says so, the document goes back into the queue.
+    """
 
     async def claim() -> ClaimedDocument | None:
         async with services.postgres.write(tenant_id) as tx:
@@ -68,14 +71,17 @@ async def ingest_document(ctx: dict[str, Any], tenant: str, document: str) -> No
     claimed = await when_back(claim)
     if claimed is None:
         return
-    job = _Ingestion(services, tenant_id, document_id, claimed)
+    job = _Ingestion(services, tenant_id, document_id, claimed, gives_way)
     async with given_back(job.release):
-        await _run(job, document)
+        await _run(job, document_id.hex)
 
 
 async def _run(job: _Ingestion, document: str) -> None:
     try:
         await job.run()
+    except MakesRoom:
+        log.info("document makes room", document=document)
+        await when_back(job.release)
     except DocumentTakenError:
         log.info("document cancelled, deleted or taken over", document=document)
     except FailureError as error:
@@ -94,12 +100,21 @@ async def _run(job: _Ingestion, document: str) -> None:
 class _Ingestion:
     """The state of one claim."""
 
-    def __init__(self, services: JobServices, tenant_id: TenantId, document_id: UUID, claimed: ClaimedDocument) -> None:
+    def __init__(
+        self,
+        services: JobServices,
+        tenant_id: TenantId,
+        document_id: UUID,
+        claimed: ClaimedDocument,
+        gives_way: Callable[[], Awaitable[bool]],
+    ) -> None:
         self._services = services
+        self._gives_way = gives_way
         self._tenant_id = tenant_id
         self._document_id = document_id
         self._claimed = claimed
         self._chunks = claimed.chunks_total or 0
+        self._model_id = claimed.embedding_model_id
 
     async def run(self) -> None:
         """Raises `DocumentTakenError` when the document is no longer this worker's, `FailureError` when it fails."""
@@ -120,10 +135,28 @@ class _Ingestion:
         ended.result()
 
     async def _work(self) -> None:
-        if self._claimed.chunks_total is None:
-            await self._parse()
-        await self._embed_where_it_is_searched()
+        text, model_id = StoredText(self._chunks, whole=self._claimed.chunks_total is not None), self._model_id
+        if text.whole:
+            await self._embed(model_id, text)
+        else:
+            await self._parse_and_embed(model_id, text)
+        # Again, where another space has come to be searched meanwhile.
+        while (searched := await self._make_ready(model_id)) is not None:
+            model_id = searched
+            await self._embed(model_id, text)
         await self._announce()
+
+    async def _parse_and_embed(self, model_id: str, text: StoredText) -> None:
+        """Embed what has been read while the rest is. A model that fails does not end the reading: a retry goes on with
+        the vectors where all of the text is there."""
+        embedding = asyncio.create_task(self._embed(model_id, text))
+        try:
+            await self._parse(text)
+            await embedding
+        finally:
+            await end_tasks([embedding])
+            if embedding.done() and not embedding.cancelled():
+                embedding.exception()  # what has happened to the text says more
 
     async def release(self) -> None:
         """Give the document back to the queue, if it is still ours."""
@@ -141,7 +174,7 @@ class _Ingestion:
                 await ingestion.fail(tx, self._document_id, self._claimed.epoch, code, message, retryable=retryable)
         await self._announce()
 
-    async def _parse(self) -> None:
+    async def _parse(self, text: StoredText) -> None:
         settings = self._services.settings
         limits = ParserLimits(
             wall_seconds=settings.parser_timeout,
@@ -149,7 +182,7 @@ class _Ingestion:
             max_pages=settings.document_max_pages,
         )
         batch: list[ParsedPage] = []
-        done = 0
+        done, size, chars = 0, PAGE_BATCH, 0
         async with (
             self._original() as path,
             aclosing(parse(path, ContentType(self._claimed.content_type), limits)) as pages,
@@ -159,13 +192,17 @@ class _Ingestion:
                     await self._progress(pages_total=item.pages or 1, page_count=item.pages, encoding=item.encoding)
                     continue
                 batch.append(item)
-                if len(batch) >= PAGE_BATCH:
+                chars += len(item.text)
+                if len(batch) >= size or chars >= MOST_CHARS:
                     done += len(batch)
                     await self._store_pages(batch, done)
-                    batch = []
+                    text.grow(self._chunks)
+                    batch, size, chars = [], min(2 * size, MOST_PAGES), 0
         await self._store_pages(batch, done + len(batch))
         if not self._chunks:
             raise DocumentError(ErrorCode.EMPTY, "The document has no text.")
+        await self._read_to_the_end()
+        text.grow(self._chunks, whole=True)
 
     @asynccontextmanager
     async def _original(self) -> AsyncGenerator[Path, None]:
@@ -202,46 +239,35 @@ class _Ingestion:
                 self._chunks += 1
         return chunks
 
-    async def _embed_where_it_is_searched(self) -> None:
-        """Embed, and be READY. Again, where another space has come to be searched meanwhile."""
-        model_id = self._claimed.embedding_model_id
-        while True:
-            await self._embed(model_id)
-            async with self._services.postgres.write(self._tenant_id) as tx:
-                searched = await ingestion.make_ready(tx, self._document_id, self._claimed.epoch, model_id)
-                if searched is None:
-                    return
+    async def _make_ready(self, model_id: str) -> str | None:
+        """None: it is. Else the space that it has to be embedded in first."""
+        async with self._services.postgres.write(self._tenant_id) as tx:
+            searched = await ingestion.make_ready(tx, self._document_id, self._claimed.epoch, model_id)
+            if searched is not None:
                 await document_vectors.drop_embeddings(tx, self._document_id, model_id)
                 await ingestion.record_progress(tx, self._document_id, self._claimed.epoch, chunks_done=0)
-            model_id = searched
+            return searched
 
-    async def _embed(self, model_id: str) -> None:
+    async def _embed(self, model_id: str, text: StoredText) -> None:
         provider = self._services.providers.embeddings(model_id)
-        async with self._services.postgres.read(self._tenant_id) as tx:
-            done = await document_vectors.vectors_stored(tx, self._document_id, provider.model_id)
-        await self._progress(status=DocumentStatus.EMBEDDING, chunks_done=done, chunks_total=self._chunks)
-        last = -1
-        # Whole batches of the provider's, and often enough for somebody who watches.
-        size = max(1, CHUNK_BATCH // 8 // provider.batch_size) * provider.batch_size
-        while True:
-            async with self._services.postgres.read(self._tenant_id) as tx:
-                chunks = await document_vectors.chunks_without_vector(
-                    tx, self._document_id, provider.model_id, after=last, limit=size
-                )
-            if not chunks:
-                return
-            texts = [chunk.text for chunk in chunks]
-            vectors = np.concatenate(
-                [
-                    await embed_batch(provider, texts[start : start + provider.batch_size])
-                    for start in range(0, len(texts), provider.batch_size)
-                ]
-            )
-            last, done = chunks[-1].ordinal, done + len(chunks)
-            async with self._services.postgres.write(self._tenant_id) as write:
-                await ingestion.record_progress(write, self._document_id, self._claimed.epoch, chunks_done=done)
-                await document_vectors.add_embeddings(write, provider.model_id, [chunk.id for chunk in chunks], vectors)
-            await self._announce()
+        vectors = DocumentVectors(
+            self._services.postgres,
+            self._tenant_id,
+            self._document_id,
+            self._claimed.epoch,
+            provider,
+            # The local model has no more threads than one for documents, in which they take turns.
+            at_once=1 if model_id == LOCAL_MODEL else self._services.settings.embedding_calls,
+            gives_way=self._gives_way,
+            announce=self._announce,
+        )
+        done = await vectors.stored()
+        if text.whole:
+            await self._read_to_the_end(chunks_done=done)
+        await vectors.fill(text)
+
+    async def _read_to_the_end(self, **values: Any) -> None:
+        await self._progress(status=DocumentStatus.EMBEDDING, chunks_total=self._chunks, **values)
 
     async def _progress(self, **values: Any) -> None:
         async with self._services.postgres.write(self._tenant_id) as tx:
@@ -270,19 +296,3 @@ class _Ingestion:
     async def _announce(self) -> None:
         """Tell followers to look. They look by themselves every few seconds, so a lost call costs only time."""
         await self._services.document_news.tell(self._tenant_id, self._document_id)
-
-
-async def embed_batch(provider: EmbeddingProvider, texts: list[str]) -> npt.NDArray[np.float32]:
-    """One batch, in up to three tries. Raises `ProviderError` with the last try's reason."""
-    for attempt in range(EMBEDDING_TRIES):
-        try:
-            async with asyncio.timeout(EMBEDDING_TIMEOUT):
-                return await provider.embed_documents(texts)
-        except TimeoutError:
-            error = ProviderError(ErrorCode.TIMED_OUT, "The embedding model did not answer in time.", retryable=True)
-        except ProviderError as refused:
-            error = refused
-        if not error.retryable or attempt == EMBEDDING_TRIES - 1:
-            raise error
-        await asyncio.sleep(max(EMBEDDING_BACKOFF * 2**attempt, min(error.retry_after or 0.0, EMBEDDING_TIMEOUT)))
-    raise AssertionError("unreachable: the last try returns or raises")

@@ -43,7 +43,10 @@ class JobQueue:
         await end_tasks(self._under_way)
 
     async def ingest_document(self, tenant_id: TenantId, document_id: UUID, epoch: int = 0) -> None:
-        """Ask for the document to be made searchable. Asking again for one epoch is one job, for a while."""
+        """Ask for the document to be made searchable, in its turn (`jobs.document_turns`).
+
+        Asking again for one epoch is one job, for a while.
+        """
         job = self._arq.enqueue_job(
             INGEST_DOCUMENT,
             tenant_id.hex,
@@ -51,6 +54,10 @@ class JobQueue:
             _job_id=f"{INGEST_DOCUMENT}:{document_id.hex}:{epoch}:{int(time.time() / WAKE_SECONDS)}",
         )
         await self._enqueue(job, job=INGEST_DOCUMENT, document=document_id.hex)
+
+    async def next_document(self) -> None:
+        """Ask for whichever document is next."""
+        await self._enqueue(self._arq.enqueue_job(INGEST_DOCUMENT), job=INGEST_DOCUMENT)
 
     async def reembed(self, tenant_id: TenantId, reembedding_id: UUID, epoch: int) -> None:
         """Ask for a tenant's documents to be led on into another space. Asking again for one epoch is one job."""

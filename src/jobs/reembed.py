@@ -29,7 +29,7 @@ from datastores.postgres import Purpose
 from datastores.reembedding import ClaimedReembedding, ReembeddingTakenError
 from datastores.vector_indexes import is_indexed
 from jobs.claims import given_back
-from jobs.ingest_document import CHUNK_BATCH, embed_batch
+from jobs.embedding import CHUNK_BATCH, EmbeddingCalls
 from jobs.services import JobServices
 from providers.base import EmbeddingProvider
 
@@ -140,6 +140,7 @@ class _Slice:
     async def _pass_through(self, provider: EmbeddingProvider) -> bool:
         """Embed what is missing, once through all chunks; whether it came to the end in its time."""
         after: UUID | None = None
+        calls = EmbeddingCalls(provider)
         size = max(1, CHUNK_BATCH // 8 // provider.batch_size) * provider.batch_size
         while time.monotonic() < self._until:
             async with self._services.postgres.read(self.tenant_id) as tx:
@@ -150,7 +151,7 @@ class _Slice:
             batches = [
                 texts[start : start + provider.batch_size] for start in range(0, len(texts), provider.batch_size)
             ]
-            vectors = np.concatenate([await embed_batch(provider, batch) for batch in batches])
+            vectors = np.concatenate([await calls.embed(batch) for batch in batches])
             after = chunks[-1].id
             async with self._services.postgres.write(self.tenant_id) as write:
                 ids = [chunk.id for chunk in chunks]

@@ -8,7 +8,8 @@ from datastores import ingestion
 from datastores.postgres import Purpose
 from jobs.services import JobServices
 
-_BATCH = 500
+_BATCH = 16
+"""More than there are places for at once, and whoever is woken goes on by itself: many may wait for their turn."""
 
 
 async def sweep_documents(ctx: dict[str, Any]) -> int:

@@ -17,7 +17,10 @@ from wire import GeminiServer, gemini
 @pytest.fixture
 async def gemini_and_settings(settings: Settings, tmp_path: Path) -> AsyncIterator[tuple[GeminiServer, Settings]]:
     """The vendor, and settings of a product whose vectors are the vendor's."""
-    async with gemini(settings, tmp_path, embedding_provider="gemini", chat_provider="local") as both:
+    # One call after the other, so that a script says which of a document's batches it is about.
+    async with gemini(
+        settings, tmp_path, embedding_provider="gemini", chat_provider="local", embedding_calls=1
+    ) as both:
         yield both
 
 

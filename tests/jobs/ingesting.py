@@ -19,7 +19,7 @@ from app.services import job_services
 from app.worker import run_worker
 from core.ids import NodeKind, TenantId, to_global
 from core.settings import Settings
-from jobs.ingest_document import ingest_document
+from jobs.ingest_document import ingest
 from jobs.services import JobServices
 from owner import as_owner, until, uuid_of
 from product import Person, Product
@@ -112,7 +112,7 @@ class Queued:
 
     async def run(self, services: JobServices) -> None:
         """Run the job here and now."""
-        await ingest_document({"services": services}, self.tenant.hex, self.id.hex)
+        await ingest(services, self.tenant, self.id)
 
 
 class OneByOne(list[Step]):

@@ -58,7 +58,8 @@ async def test_a_worker_that_is_killed_in_a_document_is_replaced_and_the_documen
 
         async def in_the_middle() -> bool:
             assert process.returncode is None
-            return (await document.state()).chunks_done > 0
+            state = await document.state()
+            return state.status == "EMBEDDING" and state.chunks_done > 0
 
         await until(in_the_middle)
         process.send_signal(signal.SIGKILL)

@@ -12,7 +12,7 @@ from ingesting import OneByOne, Queued, batches, job_services, queued
 
 import pdfs
 from core.settings import Settings
-from jobs import ingest_document
+from jobs import embedding
 from jobs.services import JobServices
 from lifecycle import RETRY, change, found
 from owner import as_owner, until
@@ -40,7 +40,7 @@ async def idle(gemini_and_settings: tuple[GeminiServer, Settings]) -> AsyncItera
 @pytest.fixture(autouse=True)
 def shorter_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tenth of the pauses between the tries."""
-    monkeypatch.setattr(ingest_document, "EMBEDDING_BACKOFF", ingest_document.EMBEDDING_BACKOFF / 10)
+    monkeypatch.setattr(embedding, "EMBEDDING_BACKOFF", embedding.EMBEDDING_BACKOFF / 10)
 
 
 async def test_a_provider_that_comes_back_within_three_tries_costs_nothing_but_time(
@@ -146,7 +146,7 @@ async def test_a_provider_that_says_nothing_is_given_up_in_time(
 ) -> None:
     document = await queued(idle, TEXT)
     server.embedding_script = [Until()]
-    monkeypatch.setattr(ingest_document, "EMBEDDING_TIMEOUT", 0.3)
+    monkeypatch.setattr(embedding, "EMBEDDING_TIMEOUT", 0.3)
     async with job_services(idle.settings) as services:
         await document.run(services)
     state = await document.state()

@@ -21,6 +21,7 @@ from app import worker as worker_module
 from app.worker import run_worker
 from core.settings import Settings
 from datastores.redis_client import make_redis
+from jobs.document_turns import PLACES
 from mail_server import MailServer, mail_server, taken
 from owner import until
 from product import running_product
@@ -138,15 +139,15 @@ async def test_mail_does_not_wait_for_documents(settings: Settings, server: Mail
         changed = with_server(both, server)
         async with running_product(changed, worker=False) as product, worker(changed), post_office(changed) as post:
             # As many documents as a worker takes at once, and one that waits: none of them ends.
-            documents = [await queued(product, f"Number {number}.\n".encode()) for number in range(3)]
-            for document in documents[:2]:
+            documents = [await queued(product, f"Number {number}.\n".encode()) for number in range(PLACES + 1)]
+            for document in documents[:PLACES]:
                 await document.until("EMBEDDING")
             await post.write("patricia")
             await post.services.queue.deliver_mail()
             await until_received(server, 1)
             statuses = sorted([(await document.state()).status for document in documents])
             forever.event.set()
-    assert statuses == ["EMBEDDING", "EMBEDDING", "QUEUED"]
+    assert statuses == ["EMBEDDING"] * PLACES + ["QUEUED"]
 
 
 @pytest.mark.usefixtures("no_sweep")

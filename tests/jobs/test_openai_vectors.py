@@ -10,7 +10,7 @@ import pytest
 from ingesting import job_services, queued
 
 from core.settings import Settings
-from jobs import ingest_document
+from jobs import embedding
 from openai_embeddings import EmbeddingsServer, vector_of
 from openai_server import Cut, Refuse
 from owner import as_owner
@@ -76,7 +76,7 @@ async def test_a_server_that_stumbles_is_tried_again_and_a_refused_key_fails_the
     idle: Product, server_and_settings: tuple[EmbeddingsServer, Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, settings = server_and_settings
-    monkeypatch.setattr(ingest_document, "EMBEDDING_BACKOFF", 0.05)
+    monkeypatch.setattr(embedding, "EMBEDDING_BACKOFF", 0.05)
     async with job_services(settings) as services:
         document = await queued(idle, VEXHOLM)
         server.faults = [Refuse(429, headers={"Retry-After": "0.1"}), Cut()]

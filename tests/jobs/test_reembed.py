@@ -12,7 +12,7 @@ from reembedding_org import Org
 from core.ids import NodeKind, to_global
 from core.settings import Settings
 from datastores.reembedding import LEFTOVERS_AFTER
-from jobs import ingest_document, reembed
+from jobs import embedding, reembed
 from jobs.services import JobServices
 from openai_embeddings import EmbeddingsServer
 from openai_server import Refuse, Until
@@ -50,7 +50,7 @@ async def idle(made: tuple[EmbeddingsServer, Settings]) -> AsyncIterator[Product
 async def services(idle: Product, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[JobServices]:
     """What a worker has. Four chunks are read at a time."""
     monkeypatch.setattr(reembed, "CHUNK_BATCH", 8 * BATCH)
-    monkeypatch.setattr(ingest_document, "EMBEDDING_BACKOFF", 0.01)
+    monkeypatch.setattr(embedding, "EMBEDDING_BACKOFF", 0.01)
     async with job_services(idle.settings) as made:
         yield made
 
@@ -241,10 +241,10 @@ async def test_a_model_that_is_away_is_waited_for_and_the_reason_is_seen(org: Or
         "PROVIDER_UNAVAILABLE",
         True,
     )
-    assert len(server.batches) == ingest_document.EMBEDDING_TRIES
+    assert len(server.batches) == embedding.EMBEDDING_TRIES
     # Not before its time.
     await org.run()
-    assert len(server.batches) == ingest_document.EMBEDDING_TRIES
+    assert len(server.batches) == embedding.EMBEDDING_TRIES
     ((pause,),) = await org.owner(
         "SELECT heartbeat_at > now() - interval '60 s' FROM reembeddings WHERE tenant_id = $1"
     )

@@ -1,0 +1,1 @@
+"""What bench/ingest.py is made of."""

@@ -1,0 +1,1 @@
+"""How benches start the product."""
