@@ -21,9 +21,9 @@ class ModelSettings(BaseSettings):
     fallback_chat_provider: Annotated[tuple[ChatProviderName, ...], NoDecode] = ()
     """Asked, one after the other, where the tries of the one before are used up before it has written anything."""
     embedding_provider: Literal["local", "gemini", "openai"] = "local"
+    """For new tenants; a tenant keeps the vector space that its documents are in."""
     embedding_calls: int = Field(4, ge=1, le=32)
     """To a hosted model at once for one document that is uploaded."""
-    """For new tenants; a tenant keeps the vector space that its documents are in."""
     gemini_api_key: SecretStr | None = None
     gemini_chat_model: str = "gemini-2.5-flash"
     gemini_embedding_model: str = "gemini-embedding-001"

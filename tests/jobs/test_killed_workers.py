@@ -50,7 +50,7 @@ POINTS = [
     Point("the first vectors are committed", f"before {VECTORS} add_embeddings", 2, "EMBEDDING"),
     Point("all vectors are committed", f"before {INGESTION} make_ready", 1, "EMBEDDING"),
     Point("it is READY, uncommitted", f"after {INGESTION} make_ready", 1, "EMBEDDING"),
-    Point("it is READY, and arq has not heard of it", "after app.worker ingest_document", 1, "READY"),
+    Point("it is READY, and arq has not heard of it", "after jobs.document_turns ingest", 1, "READY"),
 ]
 
 
