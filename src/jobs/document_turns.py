@@ -29,8 +29,6 @@ SLICE_SECONDS = 10.0
 """After which a document whose text is stored makes room, where all places are taken and a tenant has none."""
 STINT_SECONDS = 600.0
 """After which a job has another one go on in its place: arq bounds a job, and means one document by it."""
-
-
 REMEMBERED: Final = 500
 """Tenants whose last turn a process knows of: far more than wait at once where there is a worker to spare."""
 

@@ -21,6 +21,7 @@ from providers.hosted import default_model, has_platform_key, make_hosted, platf
 from providers.own_keys import OwnKey, OwnKeys
 from providers.price_table import SHIPPED
 from providers.prices import Prices, read_prices
+from providers.rerankers import Rerankers
 
 LOCAL_MODEL = "all-MiniLM-L6-v2"
 log = structlog.get_logger(__name__)
@@ -47,12 +48,7 @@ class Providers:
         without a model."""
         self._settings = settings
         self._prices = Prices(SHIPPED, () if settings.model_prices is None else read_prices(settings.model_prices))
-        self._rerank_server: RerankProvider | None = None
-        self._sentences: RerankProvider | None = None
-        if settings.rerank_base_url is not None:
-            from providers.rerank import reranker_of
-
-            self._rerank_server = reranker_of(settings)
+        self._rerankers = Rerankers(settings, LOCAL_MODEL, self.embeddings)
         self.sealer = sealer_of(_secret(settings.encryption_keys))
         """Seals tenants' own keys; None where the platform keeps none."""
         self._own = OwnKeys(self.sealer, partial(make_hosted, settings))
@@ -117,18 +113,8 @@ class Providers:
         return self._embeddings[model_id]
 
     def reranker(self, model_id: str) -> RerankProvider | None:
-        """Who judges the passages anew that were found in that space: the deployment's own server, else in the local
-        model's space that model, by sentence; None where nobody does."""
-        if self._rerank_server is not None or model_id != LOCAL_MODEL or not self._settings.local_rerank:
-            return self._rerank_server
-        if self._sentences is None:
-            from providers.minilm import MiniLmEmbeddings
-            from providers.sentence_rerank import SentenceReranker
-
-            local = self.embeddings(LOCAL_MODEL)
-            assert isinstance(local, MiniLmEmbeddings)
-            self._sentences = SentenceReranker(local)
-        return self._sentences
+        """Who judges the passages anew that were found in that space; None where nobody does."""
+        return self._rerankers.of(model_id)
 
     def spaces(self) -> list[str]:
         """Where documents can be embedded here, the space of new tenants first. Raises `ConfigurationError`."""
@@ -198,9 +184,7 @@ class Providers:
             await chat.aclose()
         for embeddings in self._embeddings.values():
             await embeddings.aclose()
-        for reranker in (self._rerank_server, self._sentences):
-            if reranker is not None:
-                await reranker.aclose()
+        await self._rerankers.aclose()
         self._chat.clear()
         self._embeddings.clear()
 
