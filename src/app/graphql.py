@@ -30,7 +30,6 @@ from app.streams.endpoint import StreamingGraphQL, SubResponse
 from app.uploads import RequestAdapter, close_files, discard, discard_before_the_end
 from core.errors import RequestError, RequestErrorCode
 from core.ids import new_id
-from core.turns import Gate
 from datastores.rates import whole_seconds
 from resolvers.audit_trail import CONNECT, CROSS_ORIGIN
 from resolvers.auditing import write_denial_at_the_door, write_denials
@@ -72,7 +71,6 @@ class ColloquyGraphQL(StreamingGraphQL):
             max_subscriptions_per_connection=None,  # the handler has a limit of its own, with a better answer
         )
         self._services = services
-        self.gate = Gate()  # where operations begin: one takes up to 40 ms in one piece, before it first waits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve; what is wrong with a request as a whole is said as a GraphQL error, too."""

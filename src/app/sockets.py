@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, cast
@@ -15,9 +16,9 @@ import orjson
 import structlog
 from graphql import GraphQLError
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.websockets import WebSocketDisconnect
+from starlette.websockets import WebSocketDisconnect, WebSocketState
 from strawberry.asgi import ASGIWebSocketAdapter
-from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.http.exceptions import NonJsonMessageReceived, NonTextMessageReceived, WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Operation
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
     ConnectionInitMessage,
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 
 BAD_REQUEST = 4400
 FORBIDDEN = 4403
+SMALL_MESSAGE = 2_048
+"""Characters that are read in no time; larger ones, of many sockets at once, one after another."""
 REASON_BYTES = 123
 """Of a close frame's reason (RFC 6455, 5.5)."""
 LEFT_SECONDS = 0.5
@@ -262,12 +265,25 @@ class JsonTextAdapter(ASGIWebSocketAdapter):
 
     async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
         """What the client says; one that says more than a message may have is told so, and closed."""
-        async with aclosing(super().iter_json(ignore_parsing_errors=ignore_parsing_errors)) as messages:
+        view = cast("ColloquyGraphQL", self.view)
+        while self.ws.application_state is not WebSocketState.DISCONNECTED:
             try:
-                async for message in messages:
-                    yield message
+                text = await self.ws.receive_text()
+                if len(text) > SMALL_MESSAGE:
+                    await view.gate.enter()
+                message = view.decode_json(text)
+            except WebSocketDisconnect:
+                return
+            except KeyError as error:
+                raise NonTextMessageReceived from error
+            except json.JSONDecodeError as error:
+                if not ignore_parsing_errors:
+                    raise NonJsonMessageReceived from error
             except LimitExceededError as error:
                 await self.close(BAD_REQUEST, error.message)
+                return
+            else:
+                yield message
 
     async def close(self, code: int, reason: str) -> None:
         """Close with as much of the reason as fits; nothing happens to a socket that has been closed already."""

@@ -28,6 +28,7 @@ _MOST_FIELDS = 10
 _OVERHEAD_BYTES = 1024 * 1024
 _DISCARD_SECONDS = 2.0
 _DISCARD_BYTES = 64 * 1024 * 1024
+_FILE = "A file has a filename."
 _BROKEN_OFF = "it was broken off, its last boundary is missing."
 
 
@@ -50,7 +51,8 @@ class _FormParser(MultiPartParser):
             try:
                 self._current_part.data.decode()
             except UnicodeDecodeError:
-                raise HTTPException(400, "The fields of the form must be UTF-8.") from None
+                name = self._current_part.field_name[:100]
+                raise HTTPException(400, f"The field `{name}` is not UTF-8. {_FILE}") from None
         super().on_part_end()
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
@@ -58,7 +60,7 @@ class _FormParser(MultiPartParser):
         part = self._current_part
         most = MAP_BYTES if part.field_name == "map" else self._operation_bytes
         if part.file is None and len(part.data) + end - start > most:
-            reason = f"The field `{part.field_name[:100]}` is larger than {most} bytes, the most allowed."
+            reason = f"The field `{part.field_name[:100]}` is larger than {most} bytes, the most allowed. {_FILE}"
             raise BeyondLimitError(413, reason, "form_field_bytes", most)
         super().on_part_data(data, start, end)
 

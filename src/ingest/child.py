@@ -40,7 +40,7 @@ def main() -> None:
     _die_with_parent()
     read = _reader(content_type)  # before the limits, which are for the document and not for the library
     _limit(limits)
-    confined = confine()
+    confined = confine([path, *_code_folders()])
     with socket.socket(fileno=0) as pipe:
         if not confined:
             _send_frame(pipe, {"kind": "unconfined"})
@@ -127,6 +127,13 @@ def _limit(limits: ParserLimits) -> None:
     with contextlib.suppress(ValueError, OSError):
         memory = _own_memory() + limits.memory_bytes
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+
+
+def _code_folders() -> list[Path]:
+    """Where a library may look for what it has not loaded yet."""
+    named = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+    system = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache")
+    return [Path(folder) for folder in (*system, sys.prefix, sys.base_prefix, *sys.path, *named) if folder]
 
 
 def _own_memory() -> int:

@@ -1,33 +1,54 @@
-"""What a process gives up for good: to open sockets, to start programs, to reach into other processes.
+"""What a process gives up for good: to open sockets, start programs, signal or read other processes, and all files but
+those that it is left to read.
 
-Linux, by a seccomp filter; elsewhere, and on processors that are not listed, nothing is given up.
+Linux: calls by a seccomp filter, files by Landlock, which also keeps a process out of those that are not confined with
+it. Elsewhere nothing is given up.
 
 The numbers are the kernel's: system calls from arch/x86/entry/syscalls/syscall_64.tbl and
-include/uapi/asm-generic/unistd.h, the rest from include/uapi/linux/{audit,bpf_common,filter,prctl,seccomp}.h.
+include/uapi/asm-generic/unistd.h, the rest from include/uapi/linux/{audit,bpf_common,filter,landlock,prctl,seccomp}.h.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import os
 import platform
 import struct
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 _SET_NO_NEW_PRIVS, _SET_SECCOMP, _MODE_FILTER = 38, 22, 2
 _LOAD_WORD, _JUMP_EQUAL, _JUMP_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-_ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
-_NUMBER_AT, _ARCHITECTURE_AT = 0, 4
+_ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EACCES
+_NUMBER_AT, _ARCHITECTURE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
 _FIRST_OF_X32 = 0x40000000
 """Of x86-64's second table, by which every call could be made again under another number."""
 
-# socket, connect; execve, execveat; ptrace, process_vm_readv, process_vm_writev; io_uring_setup, which opens sockets
-# and files without the calls for it.
-_REFUSED: Final = {
-    "x86_64": (0xC000003E, (41, 42, 59, 322, 101, 310, 311, 425)),
-    "aarch64": (0xC00000B7, (198, 203, 221, 281, 117, 270, 271, 425)),
+# io_uring_setup opens sockets and files without the calls for it.
+_CALLS: Final = (
+    *("socket", "socketpair", "connect", "execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev"),
+    *("io_uring_setup", "kill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"),
+    *("pidfd_send_signal", "pidfd_open", "pidfd_getfd"),
+)
+# tgkill, which is how a process aborts, is refused where it is for another one.
+_MACHINES: Final = {
+    "x86_64": (0xC000003E, 234, (41, 53, 42, 59, 322, 101, 310, 311, 425, 62, 200, 129, 297, 424, 434, 438)),
+    "aarch64": (0xC00000B7, 131, (198, 199, 203, 221, 281, 117, 270, 271, 425, 129, 130, 138, 240, 424, 434, 438)),
 }
+assert all(len(numbers) == len(_CALLS) for _, _, numbers in _MACHINES.values())
+
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_VERSION, _PATH_BENEATH = 1, 1
+_READ_FILE, _READ_DIRECTORY = 1 << 2, 1 << 3
+_FILE_RIGHTS: Final = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
+"""How many rights on files there are since which version of Landlock: one bit each."""
+_NET_SINCE, _NET_RIGHTS = 4, 0b11
+_SCOPES_SINCE, _SCOPES = 6, 0b11
+"""Abstract Unix sockets and signals: of processes that are confined with this one alone."""
 
 
 class _Program(ctypes.Structure):
@@ -36,28 +57,81 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
-def confine() -> bool:
-    """Have the kernel answer those calls with EACCES, to this thread and to those that it begins; whether it does."""
-    if sys.platform != "linux" or platform.machine() not in _REFUSED:
+def confine(readable: Iterable[Path]) -> bool:
+    """Give up all that, but to read the files `readable` and what is beneath the directories among them; whether the
+    system has seen to all of it. It holds for this thread and those that it begins.
+
+    What is refused fails with EACCES.
+    """
+    if sys.platform != "linux":
         return False
-    architecture, refused = _REFUSED[platform.machine()]
-    code = _code(architecture, refused)
-    program = _Program(len(code) // 8, code)
-    libc = ctypes.CDLL(None)
+    libc = ctypes.CDLL(None, use_errno=True)
     given_up = libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-    # Some kernels, and what plays one for another processor, have no filters.
-    return bool(given_up and libc.prctl(_SET_SECCOMP, _MODE_FILTER, ctypes.byref(program), 0, 0) == 0)
+    # Some kernels, and what plays one for another processor, have neither, or one of the two.
+    files = given_up and _restrict_files(libc, readable)
+    return bool(given_up and _refuse_calls(libc) and files)
 
 
-def _code(architecture: int, refused: tuple[int, ...]) -> bytes:
+def _refuse_calls(libc: ctypes.CDLL) -> bool:
+    # A program of 32 bits has other numbers than its machine's.
+    if platform.machine() not in _MACHINES or sys.maxsize < 2**32:
+        return False
+    code = _code(*_MACHINES[platform.machine()])
+    program = _Program(len(code) // 8, code)
+    return bool(libc.prctl(_SET_SECCOMP, _MODE_FILTER, ctypes.byref(program), 0, 0) == 0)
+
+
+def _code(architecture: int, tgkill: int, refused: tuple[int, ...]) -> bytes:
     """The filter: another architecture's calls, those of x32 and the refused ones end at the last instruction."""
     compared = [(_JUMP_AT_LEAST, _FIRST_OF_X32), *((_JUMP_EQUAL, number) for number in refused)]
     steps = [
         (_LOAD_WORD, 0, 0, _ARCHITECTURE_AT),
         (_JUMP_EQUAL, 1, 0, architecture),
-        (_RETURN, 0, 0, _ERRNO | errno.EACCES),
+        (_RETURN, 0, 0, _REFUSE),
+        (_LOAD_WORD, 0, 0, _NUMBER_AT),
     ]
-    steps.append((_LOAD_WORD, 0, 0, _NUMBER_AT))
-    steps += [(jump, len(compared) - place, 0, value) for place, (jump, value) in enumerate(compared)]
-    steps += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _ERRNO | errno.EACCES)]
+    steps += [(jump, len(compared) - place + 3, 0, value) for place, (jump, value) in enumerate(compared)]
+    steps += [
+        (_JUMP_EQUAL, 0, 2, tgkill),
+        (_LOAD_WORD, 0, 0, _FIRST_ARGUMENT_AT),
+        (_JUMP_EQUAL, 0, 1, os.getpid()),
+        (_RETURN, 0, 0, _ALLOW),
+        (_RETURN, 0, 0, _REFUSE),
+    ]
     return b"".join(struct.pack("=HBBI", *step) for step in steps)
+
+
+def _restrict_files(libc: ctypes.CDLL, readable: Iterable[Path]) -> bool:
+    version = libc.syscall(_CREATE_RULESET, None, 0, _VERSION)
+    if version < 1:
+        return False
+    handled = (1 << _FILE_RIGHTS.get(version, max(_FILE_RIGHTS.values()))) - 1
+    attributes = struct.pack(
+        "=QQQ",
+        handled,
+        _NET_RIGHTS if version >= _NET_SINCE else 0,
+        _SCOPES if version >= _SCOPES_SINCE else 0,
+    )
+    # An older kernel takes what it does not know where it is zero.
+    ruleset = libc.syscall(_CREATE_RULESET, attributes, len(attributes), 0)
+    if ruleset < 0:
+        return False
+    try:
+        for path in readable:
+            with suppress(FileNotFoundError):
+                _leave(libc, ruleset, path)
+        return bool(libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0)
+    finally:
+        os.close(ruleset)
+
+
+def _leave(libc: ctypes.CDLL, ruleset: int, path: Path) -> None:
+    """Raises FileNotFoundError, and OSError where the kernel refuses."""
+    opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        rights = _READ_FILE | (_READ_DIRECTORY if path.is_dir() else 0)
+        rule = struct.pack("=Qi", rights, opened)
+        if libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0):
+            raise OSError(ctypes.get_errno(), "landlock_add_rule")
+    finally:
+        os.close(opened)

@@ -61,11 +61,14 @@ async def parse(
                 max_frame_bytes=limits.max_chars * _BYTES_PER_CHAR + _FRAME_OVERHEAD,
             )
         ) as received:
+            begun = False
             async for data in received:
                 frame = orjson.loads(data)
-                if frame["kind"] == "unconfined":
+                if frame["kind"] == "unconfined" and not begun:
                     _warn_of_no_confinement()
+                    begun = True
                     continue
+                begun = True
                 event = _decoded(frame, content_type)
                 if event is None:
                     return
@@ -82,7 +85,7 @@ async def parse(
 @cache
 def _warn_of_no_confinement() -> None:
     """Once in a process."""
-    log.warning("this system cannot keep the parser from opening sockets and starting programs")
+    log.warning("this system does not confine the parser to the file that it reads")
 
 
 def _decoded(frame: Any, content_type: ContentType) -> DocumentOpened | ParsedPage | None:

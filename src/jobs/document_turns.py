@@ -29,6 +29,7 @@ SLICE_SECONDS = 10.0
 """After which a document whose text is stored makes room, where all places are taken and a tenant has none."""
 STINT_SECONDS = 600.0
 """After which a job has another one go on in its place: arq bounds a job, and means one document by it."""
+AFTER_FAULT_SECONDS = 1.0
 REMEMBERED: Final = 500
 """Tenants whose last turn a process knows of: far more than wait at once where there is a worker to spare."""
 
@@ -92,8 +93,8 @@ async def ingest_in_turn(ctx: dict[str, Any], *_named: str) -> None:
             try:
                 await ingest(services, turn.tenant_id, turn.document_id, gives_way)
             except Exception:
-                # A fault of ours with this one is none of the others'.
-                await services.queue.next_document()
+                # A fault of ours with this one is none of the others'; but the next one may have it again.
+                await services.queue.next_document(in_seconds=AFTER_FAULT_SECONDS)
                 raise
         if time.monotonic() >= until:
             await services.queue.next_document()

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from core.errors import DocumentError, ErrorCode, FailureError
 from core.ids import TenantId
@@ -26,7 +26,7 @@ from datastores import ingestion
 from datastores import vectors as document_vectors
 from datastores.ingestion import ClaimedDocument, DocumentTakenError, NewChunk
 from datastores.models import DocumentStatus
-from datastores.outages import is_outage, when_back
+from datastores.outages import is_locked, is_outage, when_back
 from datastores.storage.base import StorageError
 from ingest.chunks import chunk_page
 from ingest.pages import DocumentOpened, ParsedPage, ParserLimits
@@ -39,14 +39,17 @@ from providers.registry import LOCAL_MODEL
 
 MAX_VANISHED = 3
 """A document that so many workers did not survive is not given to a fourth."""
+CLAIM_SECONDS = 2.0
+"""For a document's row, which a host that vanished may hold for hours: whoever waits has a place that others need."""
 LOOK_SECONDS = 0.4
 """How often a worker looks whether the document is still its own."""
 BEAT_SECONDS = ingestion.STALE_AFTER.total_seconds() / 3
 """How often it shows that it lives."""
 PAGE_BATCH = 50
 """Pages to the first transaction while parsing, and twice as many to each further one."""
-MOST_PAGES, MOST_CHARS = 400, 2_000_000
-"""To one transaction: what is in memory of a document while it is read."""
+MOST_PAGES, MOST_CHARS = 400, 200_000
+"""To one transaction: what is in memory of a document while it is read, and what whoever cancels it waits for (some 450
+chunks, less than a second)."""
 log = structlog.get_logger(__name__)
 
 
@@ -65,10 +68,16 @@ async def ingest(
     """
 
     async def claim() -> ClaimedDocument | None:
-        async with services.postgres.write(tenant_id) as tx:
+        async with services.postgres.write(tenant_id, lock_seconds=CLAIM_SECONDS) as tx:
             return await ingestion.claim(tx, document_id)
 
-    claimed = await when_back(claim)
+    try:
+        claimed = await when_back(claim)
+    except DBAPIError as error:
+        if not is_locked(error):
+            raise
+        log.warning("document held by somebody", document=document_id.hex)
+        return
     if claimed is None:
         return
     job = _Ingestion(services, tenant_id, document_id, claimed, gives_way)

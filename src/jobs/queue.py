@@ -55,9 +55,9 @@ class JobQueue:
         )
         await self._enqueue(job, job=INGEST_DOCUMENT, document=document_id.hex)
 
-    async def next_document(self) -> None:
-        """Ask for whichever document is next."""
-        await self._enqueue(self._arq.enqueue_job(INGEST_DOCUMENT), job=INGEST_DOCUMENT)
+    async def next_document(self, *, in_seconds: float = 0.0) -> None:
+        """Ask for whichever document is next by then."""
+        await self._enqueue(self._arq.enqueue_job(INGEST_DOCUMENT, _defer_by=in_seconds or None), job=INGEST_DOCUMENT)
 
     async def reembed(self, tenant_id: TenantId, reembedding_id: UUID, epoch: int) -> None:
         """Ask for a tenant's documents to be led on into another space. Asking again for one epoch is one job."""

@@ -12,6 +12,7 @@ import pytest
 
 from core.tasks import end_tasks
 from product import Product
+from streams import SSE
 
 MISSPELT = "mutation { signIn(input: {" + " ".join(f'passwor{n}: "x"' for n in range(99)) + "}) { __typename } }"
 """Some 20 ms of CPU in one piece, most of them for messages that graphql-core writes and nobody is told."""
@@ -19,7 +20,7 @@ BURST, ALONE = 16, 3
 Ask = Callable[[], Awaitable[None]]
 
 
-@pytest.fixture(params=["POST", "GET", "socket"])
+@pytest.fixture(params=["POST", "GET", "SSE", "socket"])
 async def ask(product: Product, request: pytest.FixtureRequest) -> AsyncIterator[Ask]:
     """Send the operation once, over a connection of its own, and have the answer."""
     url = f"{product.url}/graphql"
@@ -31,6 +32,10 @@ async def ask(product: Product, request: pytest.FixtureRequest) -> AsyncIterator
     async def get() -> None:
         async with product.http.get(url, params={"query": MISSPELT}) as response:
             assert "errors" in json.loads(await response.read())
+
+    async def stream() -> None:
+        async with product.http.post(url, json={"query": MISSPELT}, headers={"accept": SSE}) as response:
+            assert b'"errors"' in await response.read()
 
     @asynccontextmanager
     async def open_sockets() -> AsyncIterator[Ask]:
@@ -55,7 +60,7 @@ async def ask(product: Product, request: pytest.FixtureRequest) -> AsyncIterator
         async with open_sockets() as over_a_socket:
             yield over_a_socket
     else:
-        yield {"POST": post, "GET": get}[request.param]
+        yield {"POST": post, "GET": get, "SSE": stream}[request.param]
 
 
 async def pieces_of(work: Awaitable[object]) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,32 +19,15 @@ from ingest.sniff import ContentType
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="seccomp is Linux's; elsewhere a warning says so")
 
 BEGIN = """
-import os, socket, sys, threading
-ours, theirs = socket.socketpair()
-files = sys.argv[1:]
-from ingest.confinement import confine
-assert confine()
-"""
-REFUSED = {
-    "TCP": "socket.socket()",
-    "UDP": "socket.socket(type=socket.SOCK_DGRAM)",
-    "a Unix socket": "socket.socket(socket.AF_UNIX)",
-    "netlink": "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
-    "an old socket to another place": "ours.connect('/tmp/nowhere')",
-    "a program": "os.execv(sys.executable, [sys.executable, '-c', ''])",
-    "a program of a child": "os.waitpid(os.posix_spawn(sys.executable, [sys.executable], {}), 0)",
-    "io_uring": "libc.syscall(425, 1, 0) == 0 or refused()",
-    "the parent's memory": "libc.syscall(READ_MEMORY, os.getppid(), 0, 0, 0, 0, 0) == 0 or refused()",
-    "a debugger": "libc.ptrace(16, os.getppid(), 0, 0) == 0 or refused()",
-    "a thread's socket": "in_thread(socket.socket)",
-    "a socket after giving up giving up": "(confine(), socket.socket())",
-}
-CALLS = """
-import ctypes
+import ctypes, mmap, os, signal, socket, sys, threading
+from pathlib import Path
 libc = ctypes.CDLL(None, use_errno=True)
 READ_MEMORY = {"x86_64": 310, "aarch64": 270}[os.uname().machine]
-def refused():
-    raise OSError(ctypes.get_errno(), "refused")
+PARENT = f"/proc/{os.getppid()}"
+ours, theirs = socket.socketpair()
+folder, readable = map(Path, sys.argv[1:])
+def called(result):
+    if result < 0: raise OSError(ctypes.get_errno(), "refused")
 def in_thread(call):
     caught = []
     def run():
@@ -51,31 +35,87 @@ def in_thread(call):
         except OSError as error: caught.append(error)
     thread = threading.Thread(target=run); thread.start(); thread.join()
     raise caught[0]
+def confine_again():
+    confine([Path("/")])
+    open(folder / "secret")
+from ingest.child import _code_folders
+from ingest.confinement import confine
+assert confine([readable, *_code_folders()])
 """
+REFUSED = {
+    "TCP": "socket.socket()",
+    "UDP": "socket.socket(type=socket.SOCK_DGRAM)",
+    "a Unix socket": "socket.socket(socket.AF_UNIX)",
+    "a pair of sockets, one of which could send elsewhere": "socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)",
+    "netlink": "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+    "an old socket to another place": "ours.connect('/tmp/nowhere')",
+    "a thread's socket": "in_thread(socket.socket)",
+    "a socket after giving up once more": "(confine([]), socket.socket())",
+    "io_uring": "called(libc.syscall(425, 1, 0))",
+    "a program": "os.execv(sys.executable, [sys.executable, '-c', ''])",
+    "a program of a child": "os.waitpid(os.posix_spawn(sys.executable, [sys.executable], {}), 0)",
+    "the parent's memory by a call": "called(libc.syscall(READ_MEMORY, os.getppid(), 0, 0, 0, 0, 0))",
+    "the parent's memory to be read": "open(f'{PARENT}/mem', 'rb')",
+    "the parent's memory to be written": "open(f'{PARENT}/mem', 'r+b')",
+    "the parent's secrets": "open(f'{PARENT}/environ', 'rb')",
+    "the parent's open files": "os.listdir(f'{PARENT}/fd')",
+    "a handle on the parent": "os.pidfd_open(os.getppid())",
+    "a debugger": "called(libc.ptrace(16, os.getppid(), 0, 0))",
+    "a signal": "os.kill(os.getppid(), 0)",
+    "a signal to a thread": "called(libc.syscall({'x86_64': 234, 'aarch64': 131}[os.uname().machine], os.getppid(), "
+    "os.getppid(), 0))",
+    "another's file": "open(folder / 'secret')",
+    "a folder": "os.listdir(folder)",
+    "the document to be written": "open(readable, 'r+b')",
+    "the document to be mapped for writing": "mmap.mmap(os.open(readable, os.O_RDWR), 0)",
+    "a new file": "open(folder / 'new', 'x')",
+    "a new folder": "os.mkdir(folder / 'new')",
+    "a file removed": "os.unlink(folder / 'secret')",
+    "the document removed": "os.unlink(readable)",
+    "a file renamed": "os.rename(folder / 'secret', folder / 'other')",
+    "a file cut short": "os.truncate(folder / 'secret', 0)",
+    "a link": "os.symlink(readable, folder / 'link')",
+    "more files than before": "confine_again()",
+}
 
 
-def run(body: str) -> str:
-    environment = {"PYTHONPATH": str(Path(child.__file__).parents[1])}
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Somebody else's secret, and a document."""
+    (tmp_path / "secret").write_text("a secret")
+    (tmp_path / "document").write_text("a document")
+    return tmp_path
+
+
+def run(folder: Path, body: str, ended: int = 0) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", BEGIN.replace("from ingest", CALLS + "from ingest") + body],
-        env=environment,
+        [sys.executable, "-c", BEGIN + body, folder, folder / "document"],
+        env={"PYTHONPATH": str(Path(child.__file__).parents[1])},
         capture_output=True,
         text=True,
         timeout=15,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == ended, done.stderr
     return done.stdout.strip()
 
 
 @pytest.mark.parametrize("call", REFUSED.values(), ids=REFUSED)
-def test_it_is_refused(call: str) -> None:
-    assert run(f"try: print({call})\nexcept PermissionError: print('refused')") == "refused"
+def test_it_is_refused(folder: Path, call: str) -> None:
+    before = sorted(path.name for path in folder.iterdir())
+    assert run(folder, f"try: print({call})\nexcept PermissionError: print('refused')") == "refused"
+    assert sorted(path.name for path in folder.iterdir()) == before
+    assert (folder / "secret").read_text() == "a secret"
 
 
-def test_what_a_parser_needs_goes_on() -> None:
-    body = f"print(len(open({__file__!r}).read()), ours.send(b'x'), theirs.recv(1), len(os.listdir('/')) > 0)"
-    assert run(body) == f"{len(Path(__file__).read_text())} 1 b'x' True"
+def test_what_a_parser_needs_goes_on(folder: Path) -> None:
+    body = "import lxml.etree, zipfile; print(readable.read_text(), ours.send(b'x'), theirs.recv(1))"
+    assert run(folder, body) == "a document 1 b'x'"
+
+
+def test_a_process_may_abort_itself(folder: Path) -> None:
+    body = "import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); os.abort()"
+    assert run(folder, body, ended=-signal.SIGABRT) == ""
 
 
 async def test_where_a_system_has_no_filters_documents_are_read_and_the_log_says_so_once(

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
+import asyncpg
 import pytest
 from aiohttp import web
 from ingesting import Queued, job_services, queued, worker
@@ -18,7 +19,7 @@ from core.settings import Settings
 from datastores import ingestion
 from datastores.document_turns import Turn, next_turn
 from datastores.postgres import Purpose
-from jobs import document_turns
+from jobs import document_turns, ingest_document
 from jobs.document_turns import TENANT_PLACES, Places
 from jobs.services import JobServices
 from openai_embeddings import EmbeddingsServer
@@ -195,6 +196,26 @@ async def test_a_fault_of_ours_with_one_document_holds_up_none_of_the_next(
         for document in others:
             await document.until("READY")
     assert (await broken.state()).status == "PARSING"
+
+
+async def test_a_document_whose_row_somebody_holds_keeps_no_place_from_others(
+    idle: Product, server: HoldingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a host that vanished in the middle of a transaction holds it, until PostgreSQL finds that out."""
+    monkeypatch.setattr(worker_module, "Places", partial(Places, 1))
+    monkeypatch.setattr(ingest_document, "CLAIM_SECONDS", 0.2)
+    server.free.set()
+    held = await queued(idle, FERRIES * 2)
+    connection = await asyncpg.connect(idle.settings.database_owner_url)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT FROM documents WHERE id = $1 FOR UPDATE", held.id)
+            async with worker(idle.settings):
+                await asyncio.sleep(0.5)  # it has come to that one, and waits
+                other = await queued(idle, b"Tea is at four.")
+                await other.until("READY")
+    finally:
+        await connection.close()
 
 
 @pytest.mark.usefixtures("no_sweep")

@@ -17,6 +17,7 @@ from app.socket_places import SocketPlace, SocketPlaces
 from app.streams.framing import Framing, framing_for
 from app.streams.response import StreamedResponse
 from core.errors import RequestError
+from core.turns import Gate
 from resolvers.context import Context
 from resolvers.services import Services
 from schema.execution import ColloquySchema
@@ -49,6 +50,8 @@ class StreamingGraphQL(GraphQL[Context, None]):
         settings = services.settings
         self._services = services
         self._heartbeat_seconds = settings.stream_heartbeat_interval
+        self.gate = Gate()
+        """Where operations begin: one takes up to 40 ms in one piece, before it first waits."""
         self.draining = asyncio.Event()
         """Set when the process is about to end: streams are cut, and their clients resume elsewhere."""
         self.socket_places = SocketPlaces(
@@ -66,7 +69,10 @@ class StreamingGraphQL(GraphQL[Context, None]):
         """Only a subscription has results to come. Whatever else is asked is done before its response begins."""
         if request.state.framing is None:
             return False
-        return await self.schema.operation_type(data, context) is OperationType.SUBSCRIPTION
+        kind = await self.schema.operation_type(data, context)
+        # What was refused is looked at again by the execution, which says why: in a piece of its own.
+        await self.gate.enter()
+        return kind is OperationType.SUBSCRIPTION
 
     async def get_sub_response(self, request: Request | WebSocket) -> SubResponse:
         """What a response begins with: its cookies are set on it, and it knows what the client takes."""
@@ -82,6 +88,7 @@ class StreamingGraphQL(GraphQL[Context, None]):
         Raises `RequestError` RATE_LIMITED for one that has too many connections open.
         """
         place = await self._place(context)
+        await self.gate.enter()
         own = context.for_operation()
         own.request_id, own.asked = context.request_id, context.asked
         own.resume_after = request.headers.get("last-event-id") or None
