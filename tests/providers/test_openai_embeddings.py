@@ -64,7 +64,8 @@ async def test_a_full_batch_is_one_request_with_unit_rows_in_the_order_of_the_te
     assert asked.path == "/v1/embeddings"
     assert asked.body == {"model": "text-embedding-3-small", "input": texts, "encoding_format": "base64"}
     assert asked.headers["authorization"] == "Bearer test-key-1"
-    assert [(line["event"], line["texts"], line["tokens"]) for line in lines] == [("embedded", 100, 200)]
+    # A product that tests share may log in between.
+    assert [(line["texts"], line["tokens"]) for line in lines if line["event"] == "embedded"] == [(100, 200)]
 
 
 async def test_a_question_is_one_unit_vector(server: EmbeddingsServer, embeddings: OpenAIEmbeddings) -> None:
