@@ -1,10 +1,23 @@
-"""Transactions that are opened and told whose they are in one round trip."""
+"""Transactions that are opened and told whose they are in one round trip, on connections that notice a dead server."""
 
 from __future__ import annotations
 
-from typing import Any
+import socket
+from typing import Any, Final
 
 from asyncpg import Connection, InterfaceError, InternalClientError  # type: ignore[import-untyped]
+
+SILENT_SECONDS: Final = 25
+"""After which a connection is lost whose other end acknowledges nothing: a machine without power, a firewall that has
+forgotten. Whoever waits for an answer would wait for ever, and an answer of a model's with it."""
+_IDLE, _BETWEEN, _TIMES = 10, 5, 3
+_OPTIONS: Final = {
+    "TCP_KEEPIDLE": _IDLE,
+    "TCP_KEEPINTVL": _BETWEEN,
+    "TCP_KEEPCNT": _TIMES,
+    "TCP_USER_TIMEOUT": 1_000 * SILENT_SECONDS,
+}
+"""Not every system has each of them."""
 
 
 class OpeningConnection(Connection):  # type: ignore[misc]
@@ -19,6 +32,16 @@ class OpeningConnection(Connection):  # type: ignore[misc]
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._opening: str | None = None
+
+    def notice_a_dead_server(self) -> None:
+        """Have the kernel see to that, also while the server has work to do: it acknowledges then, too."""
+        connected = self._transport.get_extra_info("socket")
+        if connected is None or connected.family == socket.AF_UNIX:
+            return
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _OPTIONS.items():
+            if hasattr(socket, name):
+                connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
     def open_next_with(self, statements: str | None) -> None:
         """Have the next transaction begin with these statements, BEGIN the first of them; no later one does.

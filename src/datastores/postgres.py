@@ -160,6 +160,7 @@ class Postgres:
 
     def _remember(self, connection: Any, _record: Any) -> None:
         self._made.add(connection.driver_connection)
+        connection.driver_connection.notice_a_dead_server()
 
 
 @asynccontextmanager

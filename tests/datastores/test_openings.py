@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from core.ids import TenantId, new_id
+from datastores.openings import SILENT_SECONDS
 from datastores.postgres import Postgres, Purpose
 
 SET = sa.text("SELECT current_setting('colloquy.tenant_id', true), current_setting('transaction_read_only')")
@@ -47,3 +50,16 @@ async def test_a_transaction_that_cannot_be_opened_is_not_left_half_open(single:
             await connection.execute(SET)
         assert not driver.is_in_transaction()
         assert (await connection.execute(SET)).one()[1] == "off"
+
+
+async def test_a_connection_notices_that_its_server_is_gone_for_good(single: Postgres) -> None:
+    """The kernel does, by these options, which are set on the driver's private transport."""
+    async with single.engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        connected = driver._transport.get_extra_info("socket")
+        assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        if sys.platform == "linux":
+            names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
+            idle, between, times = (connected.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names)
+            assert idle + between * times == SILENT_SECONDS
+            assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1_000 * SILENT_SECONDS
