@@ -24,7 +24,7 @@ _KEPT = 4_096
 """Sentences whose vectors are kept: 6 MB."""
 _PART = 16
 """Sentences that are read together: some 40 ms."""
-_AT_ONCE = 2
+_AT_ONCE = 4
 """Questions that are judged at once. One takes up to 0.4 s of a core, and nobody waits for an order for long."""
 
 
