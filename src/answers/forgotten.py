@@ -15,6 +15,12 @@ _WITHOUT_LEASE = 2
 _WITHOUT_LIFE = 3
 """Sweeps in a row: after PostgreSQL was away whoever writes answers has to find out before it can show life."""
 
+_LEASED_WITHOUT_LIFE = 15
+"""The same of one whose producer has Redis: a database that comes back after a failover may be noticed so late
+(`datastores.openings.SILENT_SECONDS`)."""
+SILENT_LEASED: Final = 30.0
+"""Seconds: a process that holds leases and has shown no life for so long has lost PostgreSQL, alone: whoever looks has
+it. It can neither end its answers nor hand them over."""
 SILENT: Final = 8.0
 """Seconds: a process that writes answers and has shown no life for so long may have died, where there is no other
 evidence: the lease's six, and a sweep's two."""
@@ -44,23 +50,34 @@ class ForgottenAnswers:
         begun = [one for one in found if one.epoch > 0 and not one.handed_over]
         try:
             leased = await self._log.leased([(one.tenant_id, one.id) for one in begun])
-            held = [lease or _lives(one, SILENT_WITHOUT_LEASE) for one, lease in zip(begun, leased, strict=True)]
-            enough = _WITHOUT_LEASE
+            enough = [_by_lease(one, lease) for one, lease in zip(begun, leased, strict=True)]
         except REDIS_ERRORS:
             # Away, or one that refuses to be read.
-            # One without a name is of a version that shows no life: it is left alone.
-            held = [not one.named or _lives(one, SILENT_STOP if one.stopped else SILENT) for one in begun]
-            enough = _WITHOUT_LIFE
+            enough = [_by_life(one) for one in begun]
         before, self._unheld = self._unheld, {}
-        for one, is_held in zip(begun, held, strict=True):
-            if not is_held:
+        left: set[UUID] = set()
+        for one, sweeps in zip(begun, enough, strict=True):
+            if sweeps is not None:
                 key = (one.id, one.epoch)
                 self._unheld[key] = before.get(key, 0) + 1
-        return [one for one in found if one.epoch == 0 or one.handed_over or self._is_left(one, enough)]
+                if self._unheld[key] >= sweeps:
+                    left.add(one.id)
+        return [one for one in found if one.epoch == 0 or one.handed_over or one.id in left]
 
-    def _is_left(self, one: Unfinished, enough: int) -> bool:
-        # A stopped one costs nobody a model's answer.
-        return self._unheld.get((one.id, one.epoch), 0) >= (min(enough, _WITHOUT_LEASE) if one.stopped else enough)
+
+def _by_lease(one: Unfinished, leased: bool) -> int | None:
+    """In how many sweeps running it has to be found so to be lost; None: it has a producer."""
+    if leased:
+        return _LEASED_WITHOUT_LIFE if one.named and one.silence is not None and one.silence > SILENT_LEASED else None
+    return None if _lives(one, SILENT_WITHOUT_LEASE) else _WITHOUT_LEASE
+
+
+def _by_life(one: Unfinished) -> int | None:
+    # One without a name is of a version that shows no life: it is left alone.
+    if not one.named or _lives(one, SILENT_STOP if one.stopped else SILENT):
+        return None
+    # A stopped one costs nobody a model's answer.
+    return _WITHOUT_LEASE if one.stopped else _WITHOUT_LIFE
 
 
 def _lives(one: Unfinished, within: float) -> bool:

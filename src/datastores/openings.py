@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import Any, Final
 
 from asyncpg import Connection, InterfaceError, InternalClientError  # type: ignore[import-untyped]
@@ -38,10 +39,11 @@ class OpeningConnection(Connection):  # type: ignore[misc]
         connected = self._transport.get_extra_info("socket")
         if connected is None or connected.family == socket.AF_UNIX:
             return
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _OPTIONS.items():
-            if hasattr(socket, name):
-                connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        with suppress(OSError):  # it may be lost already, which its first use tells
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in _OPTIONS.items():
+                if hasattr(socket, name):
+                    connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
     def open_next_with(self, statements: str | None) -> None:
         """Have the next transaction begin with these statements, BEGIN the first of them; no later one does.

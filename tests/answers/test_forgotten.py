@@ -73,3 +73,10 @@ async def test_a_redis_that_comes_back_counts_sweeps_anew_for_none_of_the_living
     await AnswerLog(redis, finished_ttl=60).hold_lease(TENANT, answer.id, 1)
     assert await forgotten.among([answer]) == []
     assert await forgotten.among([answer]) == []
+
+
+async def test_a_producer_that_alone_has_lost_postgresql_does_not_hold_its_answer_for_ever(redis: Redis) -> None:
+    assert not await taken(redis, one(31.0), leased=True, sweeps=14)
+    assert await taken(redis, one(31.0), leased=True, sweeps=15)
+    assert not await taken(redis, one(29.0), leased=True, sweeps=20)
+    assert not await taken(redis, one(None, named=False), leased=True, sweeps=20)

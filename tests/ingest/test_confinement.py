@@ -19,7 +19,7 @@ from ingest.sniff import ContentType
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="seccomp is Linux's; elsewhere a warning says so")
 
 BEGIN = """
-import ctypes, mmap, os, signal, socket, sys, threading
+import ctypes, mmap, os, resource, signal, socket, sys, threading
 from pathlib import Path
 libc = ctypes.CDLL(None, use_errno=True)
 READ_MEMORY = {"x86_64": 310, "aarch64": 270}[os.uname().machine]
@@ -64,6 +64,14 @@ REFUSED = {
     "a signal": "os.kill(os.getppid(), 0)",
     "a signal to a thread": "called(libc.syscall({'x86_64': 234, 'aarch64': 131}[os.uname().machine], os.getppid(), "
     "os.getppid(), 0))",
+    "the parent's limits": "resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (0, 0))",
+    "the parent's priority": "os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)",
+    "the parent's processors": "os.sched_setaffinity(os.getppid(), {0})",
+    "another's rights to a file": "os.chmod(folder / 'secret', 0)",
+    "another's rights to a folder": "os.chmod(folder, 0)",
+    "a file's owner": "os.chown(folder / 'secret', 1, 1)",
+    "a file's times": "os.utime(folder / 'secret')",
+    "a file's attributes": "os.setxattr(folder / 'secret', 'user.a', b'b')",
     "another's file": "open(folder / 'secret')",
     "a folder": "os.listdir(folder)",
     "the document to be written": "open(readable, 'r+b')",
@@ -90,7 +98,7 @@ def folder(tmp_path: Path) -> Path:
 def run(folder: Path, body: str, ended: int = 0) -> str:
     done = subprocess.run(
         [sys.executable, "-c", BEGIN + body, folder, folder / "document"],
-        env={"PYTHONPATH": str(Path(child.__file__).parents[1])},
+        env=parser._environment() | {"PYTHONPATH": str(Path(child.__file__).parents[1])},
         capture_output=True,
         text=True,
         timeout=15,
@@ -110,7 +118,13 @@ def test_it_is_refused(folder: Path, call: str) -> None:
 
 def test_what_a_parser_needs_goes_on(folder: Path) -> None:
     body = "import lxml.etree, zipfile; print(readable.read_text(), ours.send(b'x'), theirs.recv(1))"
-    assert run(folder, body) == "a document 1 b'x'"
+    limits = "; print(resource.getrlimit(resource.RLIMIT_CORE) == resource.prlimit(os.getpid(), resource.RLIMIT_CORE))"
+    assert run(folder, body + limits) == "a document 1 b'x'\nTrue"
+
+
+def test_a_folder_that_is_none_takes_no_document_away(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", f"{folder / 'document' / 'lib'}{os.pathsep}{folder / 'nowhere'}")
+    assert run(folder, "print(readable.read_text())") == "a document"
 
 
 def test_a_process_may_abort_itself(folder: Path) -> None:

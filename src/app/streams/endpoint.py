@@ -88,7 +88,6 @@ class StreamingGraphQL(GraphQL[Context, None]):
         Raises `RequestError` RATE_LIMITED for one that has too many connections open.
         """
         place = await self._place(context)
-        await self.gate.enter()
         own = context.for_operation()
         own.request_id, own.asked = context.request_id, context.asked
         own.resume_after = request.headers.get("last-event-id") or None
