@@ -14,7 +14,6 @@ _WITHOUT_LEASE = 2
 """Sweeps in a row: after Redis lost all leases their holders need a moment to renew them."""
 _WITHOUT_LIFE = 3
 """Sweeps in a row: after PostgreSQL was away whoever writes answers has to find out before it can show life."""
-
 _LEASED_WITHOUT_LIFE = 15
 """The same of one whose producer has Redis: a database that comes back after a failover may be noticed so late
 (`datastores.openings.SILENT_SECONDS`)."""
